@@ -1,0 +1,171 @@
+"""From plan and chunk to an ffmpeg argument list. Pure: every flag stands here with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from .model import EncodePlan, RenditionPlan
+
+# Only these demuxers may open what a stranger uploaded: playlists and lists of files could reach other files.
+INPUT_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
+MAX_PIXELS = 8192 * 8192
+PAD_S = 2  # a source may end this much before it said; its last picture is held. More is damage, not rounding.
+AUDIO_DRIFT_PACKETS = 3  # see audio_command
+AAC_FRAME = 1024  # samples per AAC packet
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one ffmpeg makes: for each rendition the segments [start, end), all with the same end."""
+
+    starts: dict[str, int]
+    end: int
+
+    @property
+    def first(self) -> int:
+        return min(self.starts.values())
+
+
+def video_command(ffmpeg: str, source: Path, plan: EncodePlan, work: Work, out: Path) -> list[str]:
+    """One decode, a cascade of scalers, one encoder per rendition, each writing `{name}_{index:05d}.ts` into `out`."""
+    rows = [row for row in plan.video if row.name in work.starts]
+    argv = [*_preamble(ffmpeg), *_input(source, plan, work)]
+    argv += ["-filter_complex", video_filters(plan, rows, work)]
+    for row in rows:
+        argv += _video_output(plan, row, work, out)
+    return argv
+
+
+def audio_command(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPlan, out: Path) -> list[str]:
+    """The whole film's sound in one run: AAC cut per chunk would overlap by its priming at every seam."""
+    duration = _decimal(plan.total_frames / plan.fps)
+    # Exactly as long as the picture: silence is added after sound that ends early, and what is longer is cut.
+    filters = f"aresample={row.sample_rate}:async=1:first_pts=0,apad,atrim=end={duration}"
+    # AAC starts one packet before zero and ends one packet late. A hair longer segments keep that tail out of a
+    # segment of its own, so that sound has as many segments as picture.
+    stretch = Fraction(AUDIO_DRIFT_PACKETS * AAC_FRAME, row.sample_rate * plan.segment_count)
+    return [
+        *_preamble(ffmpeg),
+        *("-copyts", "-start_at_zero"),
+        *_file(source),
+        *("-map", f"0:a:{row.source_track}", *_nothing_else()),
+        *("-af", filters, "-ac", str(row.channels)),
+        *("-c:a", "aac", "-b:a", str(row.max_bitrate_bps), "-threads", "1"),
+        *_hls(row.name, plan.segment_frames / plan.fps + stretch, 0, out),
+    ]
+
+
+def video_filters(plan: EncodePlan, rows: list[RenditionPlan], work: Work) -> str:
+    """Frames on the constant grid, then each rung scaled from the one above it (lanczos: as sharp as from the
+    source, and cheaper), then cut to the frames this run is asked for. After `fps` the clock ticks in frames, so
+    the cuts are integers and no float decides them.
+    """
+    first_frame = work.first * plan.segment_frames
+    end_frame = min(work.end * plan.segment_frames, plan.total_frames)
+    warm = min(plan.warmup_frames, first_frame)
+    head = ["yadif"] if plan.deinterlace else []
+    head.append(f"fps={plan.fps}:start_time={_decimal((first_frame - warm) / plan.fps)}")
+    if end_frame == plan.total_frames:
+        head.append(f"tpad=stop={int(PAD_S * plan.fps)}:stop_mode=clone")
+    head.append(f"trim=start_pts={first_frame}:end_pts={end_frame}")
+    parts = []
+    label = "0:v:0"
+    for position, row in enumerate(rows):
+        chain = [*head, *_scale(row)] if position == 0 else _scale(row)
+        parts.append(f"[{label}]{','.join(chain)}{_fan_out(row, is_last=position == len(rows) - 1)}")
+        label = f"rest{row.name}"
+        start = work.starts[row.name] * plan.segment_frames
+        parts.append(f"[cut{row.name}]trim=start_pts={start}[{row.name}]")
+    return ";".join(parts)
+
+
+def _scale(row: RenditionPlan) -> list[str]:
+    # setsar: the picture is stored as it is shown. format: what every player and phone decodes.
+    return [f"scale={row.width}:{row.height}:flags=lanczos", "setsar=1", "format=yuv420p"]
+
+
+def _fan_out(row: RenditionPlan, *, is_last: bool) -> str:
+    return f"[cut{row.name}]" if is_last else f",split=2[cut{row.name}][rest{row.name}]"
+
+
+def _preamble(ffmpeg: str) -> list[str]:
+    return [
+        *(ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "warning"),
+        *("-progress", "pipe:1", "-stats_period", "0.5"),
+    ]
+
+
+def _input(source: Path, plan: EncodePlan, work: Work) -> list[str]:
+    """-copyts with -start_at_zero keeps the film's own clock, so a run that starts in the middle stamps its frames
+    as the whole run would. The seek lands half a frame early so that rounding cannot skip the first frame.
+    """
+    first_frame = work.first * plan.segment_frames
+    warm = min(plan.warmup_frames, first_frame)
+    end_frame = min(work.end * plan.segment_frames, plan.total_frames)
+    argv = ["-copyts", "-start_at_zero"]
+    if first_frame - warm > 0:
+        argv += ["-ss", _decimal((first_frame - warm - Fraction(1, 2)) / plan.fps)]
+    if end_frame < plan.total_frames:
+        argv += ["-t", _decimal((end_frame - first_frame + warm + 2) / plan.fps)]
+    return argv + _file(source)
+
+
+def _file(source: Path) -> list[str]:
+    return [
+        *("-protocol_whitelist", "file", "-format_whitelist", INPUT_FORMATS),
+        *("-max_pixels", str(MAX_PIXELS)),
+        *("-i", f"file:{source}"),
+    ]
+
+
+def _nothing_else() -> list[str]:
+    """No subtitles, data, tags or chapters: a 100 kB title breaks the muxer, and tags may hold a place or a name."""
+    return ["-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"]
+
+
+def _video_output(plan: EncodePlan, row: RenditionPlan, work: Work, out: Path) -> list[str]:
+    rate = row.max_bitrate_bps
+    return [
+        *("-map", f"[{row.name}]", "-an", *_nothing_else()),
+        *("-fps_mode", "passthrough"),  # the grid is made by the filter; the muxer must not touch it
+        *("-c:v", "libx264", "-preset", row.preset, "-profile:v", "high"),
+        # Capped quality: easy films stay small, hard ones stay under the rung's rate.
+        *("-crf", str(row.crf), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
+        # Start with a half full buffer: a full one lets every chunk overshoot the cap at its start.
+        *("-rc_init_occupancy", str(rate)),
+        # One thread: the same chunk gives the same bytes, for 6-8 % less CPU. Rungs run beside each other.
+        *("-threads", "1"),
+        # An IDR on every segment boundary, counted in frames of this run, which begins on one.
+        *("-force_key_frames", f"expr:eq(mod(n,{plan.segment_frames}),0)", "-g", str(plan.segment_frames)),
+        *_hls(row.name, plan.segment_frames / plan.fps, work.starts[row.name], out),
+    ]
+
+
+def _hls(name: str, segment_s: Fraction, start_number: int, out: Path) -> list[str]:
+    """MPEG-TS segments; ffmpeg's playlist only serves as its log of what is complete."""
+    options = "avoid_negative_ts=disabled"
+    if start_number:
+        # Without it a strict demuxer calls the first packet after a seam corrupt (continuity counter).
+        options += ":mpegts_flags=+initial_discontinuity"
+    return [
+        *("-avoid_negative_ts", "disabled"),  # here and in the inner muxer: else runs shift by the B-frame delay
+        *("-f", "hls", "-hls_time", _floor_us(segment_s)),
+        *("-hls_list_size", "0", "-hls_playlist_type", "event"),
+        *("-hls_flags", "independent_segments+temp_file"),  # a name without .tmp is whole
+        *("-hls_segment_options", options),
+        *("-start_number", str(start_number)),
+        *("-hls_segment_filename", str(out / f"{name}_%05d.ts")),
+        str(out / f"{name}.m3u8"),
+    ]
+
+
+def _floor_us(seconds: Fraction) -> str:
+    """Rounded down, so that a boundary is never missed by a microsecond."""
+    micros = int(seconds * 1_000_000)
+    return f"{micros // 1_000_000}.{micros % 1_000_000:06d}"
+
+
+def _decimal(seconds: Fraction) -> str:
+    return f"{float(seconds):.6f}"

@@ -1,0 +1,75 @@
+"""The rungs, and which of them fit a source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from .model import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One step of the ladder: lines of the short side, and the most it may cost, in bits per second."""
+
+    name: str
+    lines: int
+    max_bitrate_bps: int
+
+
+LADDER = (
+    Rung("2160p", 2160, 15_000_000),
+    Rung("1440p", 1440, 8_000_000),
+    Rung("1080p", 1080, 5_000_000),
+    Rung("720p", 720, 2_500_000),
+    Rung("480p", 480, 1_000_000),
+    Rung("360p", 360, 600_000),
+)
+
+# x264 quality per preset: slower presets reach the same picture at a higher number (measured: about 3 from
+# veryfast to medium), so the number moves with the preset.
+CRF_BY_PRESET = {
+    "ultrafast": 21,
+    "superfast": 22,
+    "veryfast": 23,
+    "faster": 25,
+    "fast": 25,
+    "medium": 26,
+    "slow": 26,
+    "slower": 26,
+    "veryslow": 26,
+}
+
+# Audio is encoded once and shared by all rungs: the rate of the highest rung decides.
+AUDIO_BPS_ABOVE_1080 = 192_000
+AUDIO_BPS = 128_000
+AUDIO_BPS_BELOW_720 = 96_000
+
+
+def ladder_lines(source: Source) -> Fraction:
+    """The short side the ladder is measured by. A wide film (1920x800) counts as the 1080 it was cut from."""
+    if source.width > source.height:
+        return max(Fraction(source.height), Fraction(source.width * 9, 16))
+    return Fraction(source.short_side)
+
+
+def fitting_rungs(source: Source, ladder: tuple[Rung, ...] = LADDER) -> tuple[Rung, ...]:
+    """The rungs at or below the source, highest first; a source below all of them gets the lowest, never enlarged."""
+    fitting = tuple(rung for rung in ladder if rung.lines <= ladder_lines(source))
+    return fitting or ladder[-1:]
+
+
+def size_on(rung: Rung, source: Source) -> tuple[int, int]:
+    """Width and height of the source on this rung: even, same shape, never larger than the source."""
+    scale = min(Fraction(1), Fraction(rung.lines) / ladder_lines(source))
+    return _even(source.width * scale), _even(source.height * scale)
+
+
+def audio_bitrate(top: Rung) -> int:
+    if top.lines > 1080:
+        return AUDIO_BPS_ABOVE_1080
+    return AUDIO_BPS if top.lines >= 720 else AUDIO_BPS_BELOW_720
+
+
+def _even(length: Fraction) -> int:
+    return max(2, round(length / 2) * 2)

@@ -1,0 +1,38 @@
+"""Puts limits on itself, then becomes the program it was asked to run.
+
+Run as `python -I -S launch.py LIMITS_JSON PROGRAM ARG...`. It exists because code between fork and exec of a
+process with threads is not safe in Python, and because a media program must not outlive the worker that started it.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def main() -> None:
+    limits = json.loads(sys.argv[1])
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != limits["parent"]:
+        sys.exit(1)  # the parent died before we asked to be told
+    _limit(resource.RLIMIT_AS, limits["memory_bytes"])
+    _limit(resource.RLIMIT_CPU, limits["cpu_s"])
+    _limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
+    _limit(resource.RLIMIT_CORE, 0)
+    os.nice(limits["nice"])
+    os.execvp(sys.argv[2], sys.argv[2:])
+
+
+def _limit(kind: int, value: int) -> None:
+    _soft, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+if __name__ == "__main__":
+    main()

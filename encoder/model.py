@@ -1,0 +1,189 @@
+"""The values of the media room: what a source is, what a plan promises, what a segment turned out to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, Literal, Self
+
+PLAN_VERSION = 1
+
+RenditionKind = Literal["video", "audio"]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioTrack:
+    """One audio stream of a source. `index` counts audio streams only, as in ffmpeg's `0:a:index`."""
+
+    index: int
+    codec: str
+    channels: int
+    sample_rate: int
+    language: str | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Facts about an uploaded file, as probed.
+
+    `width` and `height` are what a viewer sees: after rotation and pixel aspect ratio. `fps` is the rate of the
+    constant frame grid the encode will use; `frame_count` is exact when the container tells it, else None.
+    """
+
+    container: str
+    extension: str
+    size_bytes: int
+    duration_s: float
+    width: int
+    height: int
+    coded_width: int
+    coded_height: int
+    fps: Fraction
+    video_codec: str
+    pix_fmt: str
+    frame_count: int | None = None
+    rotation: int = 0
+    sar: Fraction = Fraction(1)
+    is_vfr: bool = False
+    is_interlaced: bool = False
+    bit_depth: int = 8
+    profile: str | None = None
+    level: int | None = None
+    color_primaries: str | None = None
+    color_transfer: str | None = None
+    color_space: str | None = None
+    bitrate_bps: int | None = None
+    start_time_s: float = 0.0
+    audio: tuple[AudioTrack, ...] = ()
+
+    @property
+    def short_side(self) -> int:
+        return min(self.width, self.height)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"fps": str(self.fps), "sar": str(self.sar)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        tracks = tuple(AudioTrack(**track) for track in data["audio"])
+        return cls(**data | {"fps": Fraction(data["fps"]), "sar": Fraction(data["sar"]), "audio": tracks})
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionPlan:
+    """One row of the grid. Rates are bits per second; a video rung is capped-quality, never above its rate."""
+
+    name: str
+    kind: RenditionKind
+    max_bitrate_bps: int
+    width: int = 0
+    height: int = 0
+    crf: int = 0
+    preset: str = ""
+    channels: int = 0
+    sample_rate: int = 0
+    source_track: int = 0
+    language: str | None = None
+
+    @property
+    def is_video(self) -> bool:
+        return self.kind == "video"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive segments `[first, end)` that one job encodes."""
+
+    first: int
+    end: int
+
+    @property
+    def count(self) -> int:
+        return self.end - self.first
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.end))
+
+
+@dataclass(frozen=True, slots=True)
+class EncodePlan:
+    """What one encode of one video will be, fixed before the first frame and never changed.
+
+    Segment n covers frames [n*segment_frames, (n+1)*segment_frames) of a constant grid of `fps`; the last
+    segment ends at `total_frames`. All times follow from these three numbers.
+    """
+
+    fps: Fraction
+    total_frames: int
+    segment_frames: int
+    renditions: tuple[RenditionPlan, ...]
+    warmup_frames: int = 0
+    deinterlace: bool = False
+    version: int = PLAN_VERSION
+
+    @property
+    def segment_count(self) -> int:
+        return -(-self.total_frames // self.segment_frames)
+
+    @property
+    def duration_s(self) -> float:
+        return float(self.total_frames / self.fps)
+
+    @property
+    def segment_s(self) -> float:
+        return float(self.segment_frames / self.fps)
+
+    @property
+    def video(self) -> tuple[RenditionPlan, ...]:
+        """Video renditions, highest first."""
+        return tuple(r for r in self.renditions if r.is_video)
+
+    @property
+    def audio(self) -> tuple[RenditionPlan, ...]:
+        return tuple(r for r in self.renditions if not r.is_video)
+
+    @property
+    def lowest(self) -> RenditionPlan:
+        return self.video[-1]
+
+    def rendition(self, name: str) -> RenditionPlan:
+        return next(r for r in self.renditions if r.name == name)
+
+    def frames_in(self, segment: int) -> int:
+        return min(self.segment_frames, self.total_frames - segment * self.segment_frames)
+
+    def start_of(self, segment: int) -> Fraction:
+        """Seconds from the start of the film."""
+        return segment * self.segment_frames / self.fps
+
+    def duration_of(self, segment: int) -> Fraction:
+        return self.frames_in(segment) / self.fps
+
+    def segment_at(self, time_s: float) -> int:
+        index = int(Fraction(time_s) * self.fps) // self.segment_frames
+        return max(0, min(index, self.segment_count - 1))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"fps": str(self.fps)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        if data["version"] != PLAN_VERSION:
+            raise ValueError(f"plan version {data['version']} is not known here")
+        rows = tuple(RenditionPlan(**row) for row in data["renditions"])
+        return cls(**data | {"fps": Fraction(data["fps"]), "renditions": rows})
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One finished segment as measured. `duration_s` is exact for video, counted from packets for audio."""
+
+    rendition: str
+    index: int
+    duration_s: float
+    size_bytes: int
+    sha256: str
+    frames: int
+    codecs: str

@@ -1,0 +1,97 @@
+"""From facts about a source to the plan of its encode: renditions on one constant frame grid. Names no device."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from .errors import SourceUnreadable
+from .ladder import CRF_BY_PRESET, LADDER, Rung, audio_bitrate, fitting_rungs, size_on
+from .model import AudioTrack, Chunk, EncodePlan, RenditionPlan, Source
+
+SEGMENT_S = 6
+CHUNK_S = 60
+LEAD_SEGMENTS = 2  # the first chunk is short: a film is watchable on every rung soon
+MAX_FRAMES = 10 * 3600 * 60 * 2  # twenty hours at 60 frames per second
+AUDIO_NAME = "audio"
+AUDIO_RATE_HZ = 48_000
+LONGER_AUDIO_S = 1.0  # sound that goes on this much after the picture is kept, on the last frame
+
+# Frames decoded and dropped before a chunk's first one. With variable frame rate the grid needs to know which
+# picture was on show when the chunk begins; a deinterlacer needs its neighbours.
+WARMUP_VFR = 30
+WARMUP_INTERLACED = 4
+
+
+def make_plan(
+    source: Source,
+    *,
+    segment_s: float = SEGMENT_S,
+    preset: str = "veryfast",
+    ladder: tuple[Rung, ...] = LADDER,
+) -> EncodePlan:
+    """Raises SourceUnreadable when the film is too short for a frame or longer than is sane."""
+    rungs = fitting_rungs(source, ladder)
+    audio = source.audio[0] if source.audio else None
+    return EncodePlan(
+        fps=source.fps,
+        total_frames=_total_frames(source, audio),
+        segment_frames=max(1, round(Fraction(segment_s) * source.fps)),
+        renditions=tuple(_video_row(rung, source, preset) for rung in rungs) + _audio_rows(audio, rungs[0]),
+        warmup_frames=_warmup(source),
+        deinterlace=source.is_interlaced,
+    )
+
+
+def chunks(plan: EncodePlan, chunk_s: float = CHUNK_S) -> tuple[Chunk, ...]:
+    """The film cut for several workers: a short lead, then runs of about `chunk_s`; 0 never cuts after the lead."""
+    total = plan.segment_count
+    lead = min(LEAD_SEGMENTS, total)
+    step = max(1, round(chunk_s / plan.segment_s)) if chunk_s else max(1, total - lead)
+    starts = range(lead, total, step)
+    return (Chunk(0, lead), *(Chunk(first, min(first + step, total)) for first in starts))
+
+
+def _total_frames(source: Source, audio: AudioTrack | None) -> int:
+    frames = round(Fraction(source.duration_s) * source.fps)
+    if source.frame_count is not None and not source.is_vfr:
+        frames = source.frame_count
+    audio_s = (audio.duration_s if audio else None) or 0.0
+    if audio_s > frames / source.fps + LONGER_AUDIO_S:
+        frames = round(Fraction(audio_s) * source.fps)
+    if frames < 1:
+        raise SourceUnreadable("This file has no picture that could be shown.", code="no_frames")
+    if frames > MAX_FRAMES:
+        raise SourceUnreadable("This film is longer than VLog can encode.", code="duration_limit")
+    return frames
+
+
+def _video_row(rung: Rung, source: Source, preset: str) -> RenditionPlan:
+    width, height = size_on(rung, source)
+    return RenditionPlan(
+        name=rung.name,
+        kind="video",
+        max_bitrate_bps=rung.max_bitrate_bps,
+        width=width,
+        height=height,
+        crf=CRF_BY_PRESET[preset],
+        preset=preset,
+    )
+
+
+def _audio_rows(track: AudioTrack | None, top: Rung) -> tuple[RenditionPlan, ...]:
+    if track is None:
+        return ()
+    row = RenditionPlan(
+        name=AUDIO_NAME,
+        kind="audio",
+        max_bitrate_bps=audio_bitrate(top),
+        channels=min(2, track.channels),
+        sample_rate=AUDIO_RATE_HZ,
+        source_track=track.index,
+        language=track.language,
+    )
+    return (row,)
+
+
+def _warmup(source: Source) -> int:
+    return max(WARMUP_VFR if source.is_vfr else 0, WARMUP_INTERLACED if source.is_interlaced else 0)

@@ -1,0 +1,126 @@
+"""Media and master playlists (RFC 8216) as text. Written from facts, never taken from a worker."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+AUDIO_GROUP = "sound"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    uri: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A rung's line in the master playlist. Rates include the sound played with it, in bits per second."""
+
+    uri: str
+    width: int
+    height: int
+    fps: Fraction
+    codecs: tuple[str, ...]
+    peak_bps: int
+    average_bps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioTrackLine:
+    uri: str
+    name: str
+    channels: int
+    language: str | None = None
+
+
+def media_playlist(entries: Sequence[Entry], *, target_s: float, is_whole: bool) -> str:
+    """A VOD playlist when whole, else one that only grows (EVENT). `target_s` must hold for segments to come too."""
+    lines = [
+        "#EXTM3U",
+        "#EXT-X-VERSION:6",
+        f"#EXT-X-TARGETDURATION:{target_duration(target_s, entries)}",
+        "#EXT-X-MEDIA-SEQUENCE:0",
+        f"#EXT-X-PLAYLIST-TYPE:{'VOD' if is_whole else 'EVENT'}",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+    ]
+    if not is_whole:
+        # A growing list looks live to many players: start at the beginning all the same.
+        lines.append("#EXT-X-START:TIME-OFFSET=0,PRECISE=YES")
+    for entry in entries:
+        lines += [f"#EXTINF:{entry.duration_s:.6f},", entry.uri]
+    if is_whole:
+        lines.append("#EXT-X-ENDLIST")
+    return "\n".join([*lines, ""])
+
+
+def target_duration(target_s: float, entries: Iterable[Entry]) -> int:
+    """The longest segment, rounded to the nearest second (RFC 8216 4.3.3.1), never less than one."""
+    longest = max([target_s, *(entry.duration_s for entry in entries)])
+    return max(1, math.floor(longest + 0.5))
+
+
+def master_playlist(variants: Sequence[Variant], audio: Sequence[AudioTrackLine]) -> str:
+    """Highest rung first. Sound is a group of its own, shared by all rungs."""
+    lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-INDEPENDENT-SEGMENTS"]
+    for position, track in enumerate(audio):
+        lines.append(_audio_line(track, is_default=position == 0))
+    for variant in variants:
+        lines += [_variant_line(variant, has_audio=bool(audio)), variant.uri]
+    return "\n".join([*lines, ""])
+
+
+def _audio_line(track: AudioTrackLine, *, is_default: bool) -> str:
+    fields = [
+        "TYPE=AUDIO",
+        f'GROUP-ID="{AUDIO_GROUP}"',
+        f'NAME="{_quoted(track.name)}"',
+        *([f'LANGUAGE="{_quoted(track.language)}"'] if track.language else []),
+        f"DEFAULT={'YES' if is_default else 'NO'}",
+        "AUTOSELECT=YES",
+        f'CHANNELS="{track.channels}"',
+        f'URI="{_quoted(track.uri)}"',
+    ]
+    return "#EXT-X-MEDIA:" + ",".join(fields)
+
+
+def _variant_line(variant: Variant, *, has_audio: bool) -> str:
+    fields = [
+        f"BANDWIDTH={variant.peak_bps}",
+        *([f"AVERAGE-BANDWIDTH={variant.average_bps}"] if variant.average_bps else []),
+        f'CODECS="{",".join(variant.codecs)}"',
+        f"RESOLUTION={variant.width}x{variant.height}",
+        f"FRAME-RATE={float(variant.fps):.3f}",
+        *([f'AUDIO="{AUDIO_GROUP}"'] if has_audio else []),
+    ]
+    return "#EXT-X-STREAM-INF:" + ",".join(fields)
+
+
+def _quoted(text: str) -> str:
+    """A quoted string may hold neither quotes nor line ends."""
+    return text.replace('"', "'").replace("\n", " ").replace("\r", " ")
+
+
+#: (H.264 level times ten, macroblocks a second, macroblocks a picture), ISO/IEC 14496-10 table A-1.
+AVC_LEVELS = (
+    (30, 40_500, 1_620),
+    (31, 108_000, 3_600),
+    (32, 216_000, 5_120),
+    (40, 245_760, 8_192),
+    (42, 522_240, 8_704),
+    (50, 589_824, 22_080),
+    (51, 983_040, 36_864),
+    (52, 2_073_600, 36_864),
+)
+
+
+def expected_avc_codec(width: int, height: int, fps: Fraction) -> str:
+    """What a rung will call itself before its first segment exists. Afterwards the bytes are asked."""
+    blocks = math.ceil(width / 16) * math.ceil(height / 16)
+    for level, per_second, per_picture in AVC_LEVELS:
+        if blocks <= per_picture and blocks * fps <= per_second:
+            return f"avc1.6400{level:02X}"
+    return f"avc1.6400{AVC_LEVELS[-1][0]:02X}"

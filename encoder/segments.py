@@ -1,0 +1,156 @@
+"""What is whole on disk: which segments ffmpeg has closed, and what is really in one.
+
+A segment is believed after its MPEG-TS packets were read: the number of pictures, the first timestamp, the codec
+string of its own parameter sets. Reading 6 s of 1080p takes about 10 ms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .command import AAC_FRAME
+from .errors import OutputInvalid
+from .model import EncodePlan, RenditionPlan, Segment
+
+PACKET = 188
+SYNC = 0x47
+CLOCK_HZ = 90_000
+CLOCK_WRAP = 1 << 33
+TS_DELAY = 126_000  # ffmpeg's MPEG-TS muxer shifts every stream by 1.4 s
+VIDEO_PID = 0x100  # ffmpeg numbers elementary streams from here; ours has one per file
+ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+
+
+@dataclass(frozen=True, slots=True)
+class TsFacts:
+    """`units`: pictures of a video segment, AAC packets of an audio one."""
+
+    units: int
+    first_pts: int
+    codecs: str
+    sample_rate: int = 0
+
+
+def closed_segments(out: Path, rendition: str) -> list[tuple[int, Path]]:
+    """Segments that ffmpeg's own playlist lists: (index, file), in order."""
+    try:
+        text = (out / f"{rendition}.m3u8").read_text()
+    except FileNotFoundError:
+        return []
+    names = re.findall(rf"^(?:.*/)?({re.escape(rendition)}_(\d+)\.ts)$", text, re.MULTILINE)
+    return [(int(index), out / name) for name, index in names]
+
+
+def measure(path: Path, plan: EncodePlan, row: RenditionPlan, index: int) -> Segment:
+    """Read one finished file and hold it against the plan. Raises OutputInvalid."""
+    data = path.read_bytes()
+    facts = read_ts(data)
+    if row.is_video:
+        _check_video(facts, plan, row, index)
+        duration_s = float(plan.duration_of(index))
+    else:
+        duration_s = facts.units * AAC_FRAME / facts.sample_rate
+    return Segment(
+        rendition=row.name,
+        index=index,
+        duration_s=duration_s,
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        frames=facts.units,
+        codecs=facts.codecs,
+    )
+
+
+def _check_video(facts: TsFacts, plan: EncodePlan, row: RenditionPlan, index: int) -> None:
+    expected = plan.frames_in(index)
+    if facts.units != expected:
+        raise OutputInvalid(
+            f"Segment {index} of {row.name} came out with {facts.units} frames instead of {expected}.",
+            code="frame_count",
+        )
+    start = (round(plan.start_of(index) * CLOCK_HZ) + TS_DELAY) % CLOCK_WRAP
+    if abs(facts.first_pts - start) > 1:
+        raise OutputInvalid(
+            f"Segment {index} of {row.name} starts at the wrong time.",
+            code="timestamp",
+            detail=f"pts {facts.first_pts}, expected {start}",
+        )
+
+
+def read_ts(data: bytes) -> TsFacts:
+    """Raises OutputInvalid when this is not whole MPEG-TS with one H.264 or AAC stream."""
+    if not data or len(data) % PACKET or set(data[::PACKET]) != {SYNC}:
+        raise OutputInvalid("A segment is not whole MPEG-TS.", code="not_mpegts")
+    starts = _unit_starts(data)
+    if not starts:
+        raise OutputInvalid("A segment holds no stream.", code="empty_segment")
+    first = _payload(data, starts[0])
+    pts = _pts(first)
+    if first[3] >> 4 == 0xE:  # stream_id 0xE0..0xEF: video
+        return TsFacts(len(starts), pts, _avc_codec(data, starts[0]))
+    packets, rate = _count_adts(_elementary(data))
+    return TsFacts(packets, pts, "mp4a.40.2", rate)
+
+
+def _unit_starts(data: bytes) -> list[int]:
+    """Offsets of packets that begin a PES packet of our stream."""
+    flags = data[1::PACKET]
+    low = data[2::PACKET]
+    want = 0x40 | VIDEO_PID >> 8
+    return [
+        match.start() * PACKET
+        for match in re.finditer(re.escape(bytes([want])), flags)
+        if low[match.start()] == VIDEO_PID & 0xFF
+    ]
+
+
+def _payload(data: bytes, offset: int) -> bytes:
+    packet = data[offset : offset + PACKET]
+    has_adaptation = packet[3] & 0x20
+    return packet[5 + packet[4] :] if has_adaptation else packet[4:]
+
+
+def _pts(pes: bytes) -> int:
+    if len(pes) < 14 or pes[:3] != b"\0\0\1" or not pes[7] & 0x80:
+        raise OutputInvalid("A segment has no timestamp.", code="timestamp")
+    p = pes[9:14]
+    return (p[0] >> 1 & 7) << 30 | p[1] << 22 | (p[2] >> 1) << 15 | p[3] << 7 | p[4] >> 1
+
+
+def _avc_codec(data: bytes, offset: int) -> str:
+    """`avc1.PPCCLL` from the sequence parameter set that every segment carries in its first picture."""
+    head = b"".join(_payload(data, offset + n * PACKET) for n in range(4) if offset + n * PACKET < len(data))
+    match = re.search(rb"\x00\x00\x01[\x07\x27\x47\x67](...)", head, re.DOTALL)
+    if match is None:
+        raise OutputInvalid("A segment has no parameter sets.", code="no_parameter_sets")
+    return f"avc1.{match.group(1).hex().upper()}"
+
+
+def _elementary(data: bytes) -> bytes:
+    """The payload of our stream without PES headers."""
+    parts = []
+    for offset in range(0, len(data), PACKET):
+        if (data[offset + 1] & 0x1F, data[offset + 2]) != (VIDEO_PID >> 8, VIDEO_PID & 0xFF):
+            continue
+        if not data[offset + 3] & 0x10:
+            continue
+        payload = _payload(data, offset)
+        parts.append(payload[9 + payload[8] :] if data[offset + 1] & 0x40 else payload)
+    return b"".join(parts)
+
+
+def _count_adts(stream: bytes) -> tuple[int, int]:
+    """Number of AAC packets, and the sample rate."""
+    count, at, rate = 0, 0, 0
+    while at + 7 <= len(stream):
+        if stream[at] != 0xFF or stream[at + 1] & 0xF0 != 0xF0:
+            raise OutputInvalid("An audio segment is damaged.", code="adts")
+        rate = ADTS_RATES[stream[at + 2] >> 2 & 0xF]
+        at += (stream[at + 3] & 3) << 11 | stream[at + 4] << 3 | stream[at + 5] >> 5
+        count += 1
+    if at != len(stream) or not count:
+        raise OutputInvalid("An audio segment is damaged.", code="adts")
+    return count, rate

@@ -1,0 +1,116 @@
+"""Poster and storyboard: pictures of a film, as argument lists and as WebVTT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .command import INPUT_FORMATS
+from .model import EncodePlan
+
+POSTER_WIDTH = 1280
+POSTER_AT = (0.12, 0.0)  # parts of the film that are tried in turn
+POSTER_CANDIDATES = 40  # frames among which the most typical one is picked: not a flash, not black
+
+CELL_WIDTH, CELL_HEIGHT = 208, 117  # the player's preview
+COLUMNS, ROWS = 10, 10
+SHORT_FILM_S = 300  # up to here every frame of the small rung is looked at, for a picture every two seconds
+SHORT_STEP_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Storyboard:
+    """Picture n shows the film at n * step_s; sheets hold COLUMNS x ROWS of them."""
+
+    count: int
+    step_s: float
+    duration_s: float
+    width: int
+    height: int
+    keyframes_only: bool
+
+    @property
+    def sheets(self) -> int:
+        return -(-self.count // (COLUMNS * ROWS))
+
+    def webvtt(self) -> str:
+        cues = "\n".join(self._cue(n) for n in range(self.count))
+        return f"WEBVTT\n\n{cues}"
+
+    def _cue(self, n: int) -> str:
+        sheet, cell = divmod(n, COLUMNS * ROWS)
+        row, column = divmod(cell, COLUMNS)
+        end = min((n + 1) * self.step_s, self.duration_s)
+        box = f"{column * self.width},{row * self.height},{self.width},{self.height}"
+        return f"{_clock(n * self.step_s)} --> {_clock(end)}\nstoryboard_{sheet}.jpg#xywh={box}\n"
+
+
+def poster_commands(ffmpeg: str, source: Path, plan: EncodePlan, out: Path) -> Iterator[list[str]]:
+    for part in POSTER_AT:
+        yield [
+            *_preamble(ffmpeg),
+            *("-ss", f"{plan.duration_s * part:.3f}"),
+            *("-protocol_whitelist", "file", "-format_whitelist", INPUT_FORMATS, "-i", f"file:{source}"),
+            *("-map", "0:v:0", "-map_metadata", "-1", "-frames:v", "1", "-update", "1"),
+            *("-vf", f"thumbnail={POSTER_CANDIDATES},{_shown_size(plan)}", "-q:v", "3"),
+            *("-y", str(out)),
+        ]
+
+
+def storyboard_layout(plan: EncodePlan) -> Storyboard:
+    is_short = plan.duration_s <= SHORT_FILM_S
+    step_s = min(SHORT_STEP_S, plan.segment_s) if is_short else plan.segment_s
+    scale = min(CELL_WIDTH / plan.lowest.width, CELL_HEIGHT / plan.lowest.height)
+    return Storyboard(
+        count=max(1, int(plan.duration_s / step_s)),
+        step_s=step_s,
+        duration_s=plan.duration_s,
+        width=max(2, round(plan.lowest.width * scale / 2) * 2),
+        height=max(2, round(plan.lowest.height * scale / 2) * 2),
+        keyframes_only=not is_short,
+    )
+
+
+def write_rung(plan: EncodePlan, segments: list[Path], work_dir: Path) -> Path:
+    """A playlist of our own finished segments that ffmpeg can read as one film."""
+    lines = ["#EXTM3U", "#EXT-X-VERSION:3", f"#EXT-X-TARGETDURATION:{int(plan.segment_s) + 1}"]
+    for index, path in enumerate(segments):
+        lines += [f"#EXTINF:{float(plan.duration_of(index)):.6f},", str(path)]
+    playlist = work_dir / "rung.m3u8"
+    playlist.write_text("\n".join([*lines, "#EXT-X-ENDLIST", ""]))
+    return playlist
+
+
+def storyboard_command(ffmpeg: str, playlist: Path, layout: Storyboard, work_dir: Path) -> list[str]:
+    """Of a long film only key frames are decoded: every segment begins with one, so picture n is segment n."""
+    # A picture is due when a step has passed since the last one; the hair less forgives rounding of timestamps.
+    pick = f"select='isnan(prev_selected_t)+gte(t-prev_selected_t,{layout.step_s - 0.02:.3f})'"
+    return [
+        *_preamble(ffmpeg),
+        *(("-skip_frame", "nokey") if layout.keyframes_only else ()),
+        *("-protocol_whitelist", "file", "-allowed_extensions", "ts", "-f", "hls", "-i", str(playlist)),
+        *("-map", "0:v:0", "-fps_mode", "passthrough", "-frames:v", str(layout.sheets)),
+        *("-vf", f"{pick},scale={layout.width}:{layout.height},tile={COLUMNS}x{ROWS}", "-q:v", "5"),
+        *("-start_number", "0", "-y", str(work_dir / "storyboard_%d.jpg")),
+    ]
+
+
+def storyboard_files(layout: Storyboard, work_dir: Path) -> list[Path]:
+    return [work_dir / f"storyboard_{n}.jpg" for n in range(layout.sheets)]
+
+
+def _shown_size(plan: EncodePlan) -> str:
+    top = plan.video[0]
+    width = min(POSTER_WIDTH, top.width)
+    height = max(2, round(top.height * width / top.width / 2) * 2)
+    return f"scale={width}:{height},setsar=1"
+
+
+def _preamble(ffmpeg: str) -> list[str]:
+    return [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "warning", "-progress", "pipe:1"]
+
+
+def _clock(seconds: float) -> str:
+    millis = round(seconds * 1000)
+    return f"{millis // 3_600_000:02d}:{millis // 60_000 % 60:02d}:{millis // 1000 % 60:02d}.{millis % 1000:03d}"

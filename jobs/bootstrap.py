@@ -1,0 +1,149 @@
+"""The composition root: builds workers and housekeeping from settings. The one file here that may know `vlog_app`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from .contract import WorkerInfo
+from .periodic import Chore, run_chores
+from .runner import Tools
+from .worker import Bell, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask import Flask
+
+BELL_FILE = ".bell"
+
+
+class AlreadyRunning(Exception):
+    """Another worker with the same name works on this storage."""
+
+
+def bell_for(storage: Path) -> Bell:
+    return Bell(storage / BELL_FILE)
+
+
+def run_local_worker(app: Flask, name: str | None = None) -> None:
+    """Run the worker beside the database until SIGTERM. The segment in flight lands first; a second signal leaves at
+    once. Raises AlreadyRunning, or encoder.errors.ToolMissing without an ffmpeg.
+    """
+    from vlog_app.config import settings
+    from vlog_app.ffmpeg import find_ffmpeg
+    from vlog_app.local_coordinator import LocalCoordinator
+
+    with app.app_context():
+        config = settings()
+    ffmpeg = find_ffmpeg(config.ffmpeg)
+    name = name or socket.gethostname()
+    bell = bell_for(config.storage_path)
+    info = WorkerInfo(f"local:{name}", name, _facts(ffmpeg.version))
+    tools = Tools(
+        ffmpeg=ffmpeg.path,
+        work_root=config.work_dir / name,
+        stall_s=config.no_progress_timeout,
+        wall_multiplier=config.ffmpeg_timeout_base_multiplier,
+        wall_min_s=config.ffmpeg_timeout_minimum,
+        wall_max_s=config.ffmpeg_timeout_maximum,
+    )
+    with _only_one(config.work_dir / f"{name}.lock"):
+        _clear(tools.work_root)
+        worker = Worker(
+            info,
+            LocalCoordinator(app, bell),
+            tools,
+            bell,
+            poll_s=config.worker_poll_interval,
+            heartbeat_s=config.worker_heartbeat_interval,
+        )
+        _stop_on_signal(worker.stop)
+        worker.run()
+
+
+def run_scheduler(app: Flask) -> None:
+    """Run housekeeping until SIGTERM."""
+    stop = threading.Event()
+    _stop_on_signal(stop.set)
+    run_chores(chores(app), stop)
+
+
+def chores(app: Flask) -> tuple[Chore, ...]:
+    """All housekeeping of this installation."""
+    from vlog_app.config import settings
+    from vlog_app.services import admin_sessions, events, publish, queue, uploads
+
+    def within(call: Callable[[], Any]) -> Callable[[], object]:
+        def run() -> object:
+            with app.app_context():
+                return call()
+
+        return run
+
+    with app.app_context():
+        sweep_s = settings().stale_job_check_interval
+        bell = bell_for(settings().storage_path)
+
+    def sweep() -> int:
+        freed = queue.sweep_expired_leases()
+        if freed:
+            bell.ring()
+        return freed
+
+    return (
+        Chore("expired leases", min(sweep_s, 15), within(sweep)),
+        Chore("unpublished encodes", sweep_s, within(publish.publish_finished)),
+        Chore("interrupted uploads", sweep_s, within(uploads.finish_interrupted_uploads)),
+        Chore("abandoned uploads", 3600, within(uploads.expire_uploads)),
+        Chore("old sign-ins", 3600, within(admin_sessions.forget_expired)),
+        Chore("old events", 3600, within(events.forget_old_events)),
+    )
+
+
+def _facts(ffmpeg_version: str) -> dict[str, object]:
+    return {"ffmpeg": ffmpeg_version, "cores": os.cpu_count(), "device": "cpu", "machine": platform.machine()}
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[IO[str]]:
+    """Two workers with one name would take each other's leases at start."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(f"A worker named {path.stem} already works on this storage.") from None
+        yield handle
+
+
+def _clear(work_root: Path) -> None:
+    """Scratch of a killed predecessor; nobody else uses this name, see _only_one."""
+
+
+    shutil.rmtree(work_root, ignore_errors=True)
+    work_root.mkdir(parents=True)
+
+
+def _stop_on_signal(stop: Callable[[], None]) -> None:
+    """First SIGTERM or SIGINT: politely. Second: now."""
+    asked = False
+
+    def on_signal(_number: int, _frame: object) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(1)  # children die with us; leases run out or are taken back at the next start
+        asked = True
+        stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)

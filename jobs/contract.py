@@ -1,0 +1,154 @@
+"""The words a worker and whoever hands out the work say to each other.
+
+CoordinatorError
+├── LeaseLost         somebody else may have the job now: drop it, change nothing
+├── Refused           what was handed in is not what was asked for
+├── Incomplete        `finish` before everything was handed in
+└── Unavailable       the coordinator cannot answer at the moment: try again
+
+Drained               BaseException: the worker is going away, the job is given back. Not a failure of it.
+
+A cancelled job is a lost lease: nobody waits for it, and its worker drops it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from encoder.model import Chunk, EncodePlan, Segment
+
+
+class CoordinatorError(Exception):
+    """Something the coordinator says no to."""
+
+
+class LeaseLost(CoordinatorError):
+    """The token is not the newest one of this job."""
+
+
+class Refused(CoordinatorError):
+    """The bytes differ from the facts, or are not of this job."""
+
+
+class Incomplete(CoordinatorError):
+    """Segments of this job are missing."""
+
+
+class Unavailable(CoordinatorError):
+    """No answer just now."""
+
+
+class Drained(BaseException):
+    """Not an Exception: code that handles failures must not swallow it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """Who asks. `id` is the same after a restart on the same host."""
+
+    id: str
+    name: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One thing a worker does at a time: which kinds it takes, up to which rank, and how politely it runs."""
+
+    name: str
+    kinds: tuple[str, ...]
+    max_rank: int = 1_000
+    nice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease on one job. `done` holds (rendition, index) of segments that are in already."""
+
+    job_id: int
+    token: str
+    lease_s: float
+    attempt_id: int
+    kind: str
+    video_id: int
+    plan: EncodePlan
+    chunk: Chunk
+    renditions: tuple[str, ...]
+    done: frozenset[tuple[str, int]] = frozenset()
+
+    def missing(self) -> frozenset[tuple[str, int]]:
+        wanted = {(name, index) for name in self.renditions for index in self.chunk}
+        return frozenset(wanted - self.done)
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """Where the work stands: the segment in flight, how much of it is made (0..1), times realtime."""
+
+    segment: int
+    fraction: float
+    speed: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """The answer to every renewal. `end_segment`: the job may have become shorter, stop there."""
+
+    lease_s: float
+    end_segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed. Final: another try would fail the same way. Blameless: not counted as an attempt."""
+
+    code: str
+    message: str
+    detail: str = ""
+    is_final: bool = False
+    is_blameless: bool = False
+
+
+class Coordinator(Protocol):
+    """Hands out leases. Every verb may be repeated. All but `claim` raise LeaseLost when the token is stale,
+    except `fail` and `release`, which then do nothing.
+    """
+
+    def claim(self, worker: WorkerInfo, slot: Slot) -> Claim | None: ...
+
+    def open_source(self, claim: Claim) -> Path:
+        """A local path that ffmpeg can read."""
+        ...
+
+    def open_segments(self, claim: Claim, rendition: str) -> list[Path]:
+        """The finished segments of one rendition, in order."""
+        ...
+
+    def renew(self, claim: Claim, progress: JobProgress | None) -> Orders: ...
+
+    def checkpoint(self, claim: Claim, segment: Segment, file: Path) -> bool:
+        """Hand in one segment; False when it was in already. The file is the coordinator's afterwards."""
+        ...
+
+    def hand_in(self, claim: Claim, name: str, file: Path) -> None:
+        """Hand in one still or storyboard file."""
+        ...
+
+    def finish(self, claim: Claim, speed: float | None = None) -> None: ...
+
+    def fail(self, claim: Claim, failure: Failure) -> None: ...
+
+    def release(self, claim: Claim) -> None: ...
+
+    def greet(self, worker: WorkerInfo) -> None:
+        """The worker starts (again): leases its former self held are lost."""
+        ...
+
+    def beat(self, worker: WorkerInfo) -> None:
+        """The worker is alive, busy or not."""
+        ...
+
+    def farewell(self, worker: WorkerInfo) -> None: ...

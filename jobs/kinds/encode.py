@@ -1,0 +1,155 @@
+"""THE pipeline. Local, RQ and remote workers all run this: source in, verified segments out, one checkpoint each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from encoder.command import Work, audio_command, video_command
+from encoder.errors import OutputInvalid
+from encoder.model import EncodePlan
+from encoder.process import Process
+from encoder.segments import closed_segments, measure
+
+from ..contract import Claim, Drained, JobProgress
+
+if TYPE_CHECKING:
+    from ..runner import Bench, Tools
+
+HARVEST_EVERY_S = 0.1
+PIXELS_360P = 640 * 360
+
+
+def run_video(bench: Bench) -> float | None:
+    """Encode what is missing of a chunk on all its rungs. Returns the speed, times realtime."""
+    claim, plan = bench.claim, bench.claim.plan
+    work = remaining(claim)
+    if work is None:
+        return None
+    source = bench.coordinator.open_source(claim)
+    argv = video_command(bench.tools.ffmpeg, source, plan, work, bench.work_dir)
+    return _encode(bench, argv, _Harvest(bench, dict(work.starts)))
+
+
+def run_audio(bench: Bench) -> float | None:
+    """Encode the sound of the whole film. Made again after a crash, it gives the same bytes, so what was handed in
+    before is recognised and kept.
+    """
+    claim, plan = bench.claim, bench.claim.plan
+    if not claim.missing():
+        return None
+    source = bench.coordinator.open_source(claim)
+    row = plan.rendition(claim.renditions[0])
+    argv = audio_command(bench.tools.ffmpeg, source, plan, row, bench.work_dir)
+    return _encode(bench, argv, _Harvest(bench, {row.name: 0}))
+
+
+def remaining(claim: Claim) -> Work | None:
+    """For each rung the first missing segment; everything from there to the end of the chunk is made.
+
+    Each rung has a start of its own: a rung that was one segment ahead when the last attempt died must not be
+    joined in the middle of a segment it has already handed in.
+    """
+    starts: dict[str, int] = {}
+    for name, index in claim.missing():
+        starts[name] = min(index, starts.get(name, index))
+    return Work(starts, claim.chunk.end) if starts else None
+
+
+def wall_limit(claim: Claim, tools: Tools) -> float:
+    """Seconds one ffmpeg may take: grows with the film's length and the pixels asked for, in 360p pictures."""
+    pixels = sum(row.width * row.height for row in claim.plan.video if row.name in claim.renditions)
+    length_s = claim.chunk.count * claim.plan.segment_s
+    wanted = tools.wall_multiplier * length_s * max(1.0, pixels / PIXELS_360P)
+    return min(tools.wall_max_s, max(tools.wall_min_s, wanted))
+
+
+def _encode(bench: Bench, argv: list[str], harvest: _Harvest) -> float | None:
+    with Process(argv, bench.limits, bench.work_dir) as process:
+        ended = False
+        while not ended and not harvest.is_complete:
+            ended = process.wait(HARVEST_EVERY_S)
+            if harvest.collect():
+                process.moved()
+            bench.lease.report(harvest.position(process.progress.frame, process.progress.speed))
+            _consider_leaving(bench, harvest)
+        harvest.require_complete()
+        return process.progress.speed
+
+
+def _consider_leaving(bench: Bench, harvest: _Harvest) -> None:
+    bench.lease.check()
+    if bench.lease.is_draining and harvest.landed_since_drain():
+        raise Drained
+
+
+@dataclass(slots=True)
+class _Harvest:
+    """Takes finished segments from the work directory, checks them, hands them in. `next`: rung -> next index."""
+
+    bench: Bench
+    next: dict[str, int]
+    first: dict[str, int] = field(init=False)
+    _drain_marks: dict[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        self.first = dict(self.next)
+
+    @property
+    def plan(self) -> EncodePlan:
+        return self.bench.claim.plan
+
+    @property
+    def end(self) -> int:
+        return self.bench.lease.end_segment
+
+    @property
+    def is_complete(self) -> bool:
+        return all(index >= self.end for index in self.next.values())
+
+    def collect(self) -> int:
+        """Hand in what is finished since the last call; returns how many segments that were."""
+        taken = 0
+        for name in self.next:
+            for index, path in self._fresh(name):
+                self._hand_in(name, index, path)
+                taken += 1
+        return taken
+
+    def require_complete(self) -> None:
+        for name, index in self.next.items():
+            if index < self.end:
+                at = float(self.plan.start_of(index))
+                raise OutputInvalid(
+                    f"The film ends at {at:.0f} s, earlier than it says. Everything before that is kept.",
+                    code="source_ends_early",
+                    detail=f"{name} stopped before segment {index} of {self.end}",
+                )
+
+    def landed_since_drain(self) -> bool:
+        """True once every rung has landed the segment that was in flight when the worker was asked to leave."""
+        if self._drain_marks is None:
+            goal = max(self.next.values())
+            self._drain_marks = {name: goal for name in self.next}
+            return False
+        return all(self.next[name] > min(mark, self.end - 1) for name, mark in self._drain_marks.items())
+
+    def position(self, frame: int, speed: float | None) -> JobProgress:
+        """The segment in flight on the slowest rung. `frame` counts the frames of the first output."""
+        index = min(min(self.next.values()), self.end - 1)
+        name = min(self.next, key=lambda rung: self.next[rung])
+        made = frame - (index - self.first[name]) * self.plan.segment_frames
+        fraction = max(0.0, min(1.0, made / self.plan.frames_in(index)))
+        return JobProgress(index, round(fraction, 2), speed)
+
+    def _fresh(self, name: str) -> Iterator[tuple[int, Path]]:
+        for index, path in closed_segments(self.bench.work_dir, name):
+            if self.next[name] <= index < self.end:
+                yield index, path
+
+    def _hand_in(self, name: str, index: int, path: Path) -> None:
+        segment = measure(path, self.plan, self.plan.rendition(name), index)
+        self.bench.coordinator.checkpoint(self.bench.claim, segment, path)
+        self.next[name] = index + 1

@@ -1,0 +1,65 @@
+"""How the grid of one encode is cut into jobs, and in which order they are wanted. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from encoder.model import Chunk, EncodePlan
+from encoder.plan import chunks
+
+ENCODE = "encode"
+AUDIO = "audio"
+POSTER = "poster"
+STORYBOARD = "storyboard"
+
+#: Kinds without which a video is not ready. The others decorate it.
+ESSENTIAL = (ENCODE, AUDIO)
+
+
+class Rank(IntEnum):
+    """Order of the queue, lower first. The first watchable minute of every film before the rest of any."""
+
+    DEMAND = 0  # a viewer is waiting for it
+    LEAD = 10  # the lowest rung of the first chunk: watchable within seconds
+    SOUND = 11
+    POSTER = 12
+    FIRST = 20  # the other rungs of the first chunk
+    DEMAND_REST = 30  # the other rungs of what a viewer asked for
+    BULK = 40
+    STORYBOARD = 50
+
+
+@dataclass(frozen=True, slots=True)
+class JobDraft:
+    """A job to be. Its rectangle is `chunk` x `renditions`; rectangles of one encode never overlap."""
+
+    kind: str
+    rank: Rank
+    chunk: Chunk
+    renditions: tuple[str, ...]
+
+
+def draft_jobs(plan: EncodePlan, chunk_s: float) -> tuple[JobDraft, ...]:
+    """All jobs of a new encode."""
+    lead, *rest = chunks(plan, chunk_s)
+    whole = Chunk(0, plan.segment_count)
+    names = tuple(row.name for row in plan.video)
+    drafts = [JobDraft(ENCODE, Rank.LEAD, lead, names[-1:])]
+    drafts += [JobDraft(AUDIO, Rank.SOUND, whole, (row.name,)) for row in plan.audio]
+    drafts.append(JobDraft(POSTER, Rank.POSTER, whole, ()))
+    if names[:-1]:
+        drafts.append(JobDraft(ENCODE, Rank.FIRST, lead, names[:-1]))
+    drafts += [JobDraft(ENCODE, Rank.BULK, chunk, names) for chunk in rest]
+    return tuple(drafts)
+
+
+def split_for_demand(chunk: Chunk, names: tuple[str, ...], segment: int) -> tuple[JobDraft, ...]:
+    """What an encode job `chunk` x `names` becomes when a viewer waits for `segment` inside it: [segment, end)
+    goes first, its lowest rung before the others. The part before `segment` stays the old job's.
+    """
+    tail = Chunk(segment, chunk.end)
+    drafts = [JobDraft(ENCODE, Rank.DEMAND, tail, names[-1:])]
+    if names[:-1]:
+        drafts.append(JobDraft(ENCODE, Rank.DEMAND_REST, tail, names[:-1]))
+    return tuple(drafts)

@@ -1,0 +1,83 @@
+"""A lease that is renewed in the background and speaks up in the foreground."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from .contract import Claim, Coordinator, Drained, JobProgress, LeaseLost
+
+logger = logging.getLogger(__name__)
+
+RENEWALS_PER_LEASE = 4  # three may be lost
+PROGRESS_EVERY_S = 1.0  # how soon the owner sees what the worker knows
+
+
+class Lease:
+    """Renews while in use. `check()` raises LeaseLost in the thread that does the work."""
+
+    def __init__(self, claim: Claim, coordinator: Coordinator, drain: threading.Event) -> None:
+        self.claim = claim
+        self.end_segment = claim.chunk.end
+        self._coordinator = coordinator
+        self._drain = drain
+        self._progress: JobProgress | None = None
+        self._said: JobProgress | None = None
+        self._lost: LeaseLost | None = None
+        self._left = threading.Event()
+        self._renewed = time.monotonic()
+        self._thread = threading.Thread(target=self._keep, name=f"lease-{claim.job_id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
+    ) -> None:
+        self._left.set()
+        self._thread.join()
+
+    @property
+    def is_draining(self) -> bool:
+        return self._drain.is_set()
+
+    def report(self, progress: JobProgress) -> None:
+        self._progress = progress
+
+    def check(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+
+    def check_drain(self) -> None:
+        """For work that has no good place to stop but now."""
+        self.check()
+        if self.is_draining:
+            raise Drained
+
+    def _keep(self) -> None:
+        every_s = self.claim.lease_s / RENEWALS_PER_LEASE
+        while not self._left.wait(min(PROGRESS_EVERY_S, every_s)):
+            has_news = self._progress != self._said
+            if has_news or time.monotonic() - self._renewed >= every_s:
+                self._renew()
+            if self._lost is not None:
+                return
+
+    def _renew(self) -> None:
+        progress = self._progress
+        try:
+            orders = self._coordinator.renew(self.claim, progress)
+        except LeaseLost as lost:
+            self._lost = lost
+        except Exception:
+            # The coordinator is away. The lease may outlive that; when it cannot, stop before somebody else starts.
+            logger.warning("lease not renewed", exc_info=True, extra={"job_id": self.claim.job_id})
+            if time.monotonic() - self._renewed > self.claim.lease_s:
+                self._lost = LeaseLost("the coordinator was away for longer than the lease")
+        else:
+            self._renewed, self._said = time.monotonic(), progress
+            self.end_segment = orders.end_segment

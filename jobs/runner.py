@@ -1,0 +1,98 @@
+"""The shell around every kind of job: work directory, lease, and what an ending means."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from encoder.errors import MediaError, OutputInvalid, StorageFull
+from encoder.process import Limits
+
+from .contract import Claim, Coordinator, Drained, Failure, Incomplete, LeaseLost, Refused
+from .kinds import encode, stills
+from .layout import AUDIO, ENCODE, POSTER, STORYBOARD
+from .lease import Lease
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What this host works with. `wall_multiplier` etc.: see `kinds.encode.wall_limit`."""
+
+    ffmpeg: str
+    work_root: Path
+    stall_s: float = 90
+    wall_multiplier: float = 2.0
+    wall_min_s: float = 300
+    wall_max_s: float = 14_400
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Everything a kind needs to carry out one claim."""
+
+    claim: Claim
+    coordinator: Coordinator
+    lease: Lease
+    tools: Tools
+    work_dir: Path
+    limits: Limits
+
+
+KINDS: dict[str, Callable[[Bench], float | None]] = {
+    ENCODE: encode.run_video,
+    AUDIO: encode.run_audio,
+    POSTER: stills.run_poster,
+    STORYBOARD: stills.run_storyboard,
+}
+
+
+def run_claim(
+    claim: Claim, coordinator: Coordinator, tools: Tools, drain: threading.Event, *, nice: int = 0
+) -> None:
+    """Carry out one claim to its end and say how it ended. Leaves no file behind. Never raises for a failed job.
+
+    1. work in a directory named after the lease token, so that no two attempts ever share one
+    2. finished -> finish; going away -> release; failed -> fail, and the coordinator decides what next
+    3. lease lost -> nothing: whoever has it now decides
+    """
+    work_dir = tools.work_root / f"job-{claim.job_id}-{claim.token[:12]}"
+    facts = {"action": "job", "job_id": claim.job_id, "video_id": claim.video_id, "kind": claim.kind}
+    logger.info("job starts", extra=facts)
+    try:
+        work_dir.mkdir(parents=True)
+        with Lease(claim, coordinator, drain) as lease:
+            limits = Limits(stall_s=tools.stall_s, wall_s=encode.wall_limit(claim, tools), nice=nice)
+            bench = Bench(claim, coordinator, lease, tools, work_dir, limits)
+            speed = KINDS[claim.kind](bench)
+            coordinator.finish(claim, speed)
+        logger.info("job finished", extra=facts)
+    except LeaseLost:
+        logger.warning("lease lost, job dropped", extra=facts)
+    except Drained:
+        coordinator.release(claim)
+        logger.info("job given back", extra=facts)
+    except Exception as error:
+        failure = failure_from(error)
+        logger.warning("job failed: %s", failure.message, exc_info=error, extra=facts)
+        coordinator.fail(claim, failure)
+    finally:
+        shutil.rmtree(work_dir, ignore_errors=True)
+
+
+def failure_from(error: Exception) -> Failure:
+    """What an exception means for the job."""
+    if isinstance(error, MediaError):
+        detail = error.detail
+        blameless = isinstance(error, StorageFull)
+        return Failure(error.code, error.public_message, detail, error.is_final, blameless)
+    if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
+        return Failure(StorageFull.code, "The disk is full. Everything finished so far is kept.", is_blameless=True)
+    if isinstance(error, Refused | Incomplete):
+        return Failure(OutputInvalid.code, "What the encoder made was refused.", str(error))
+    return Failure("internal_error", "Something unexpected went wrong in the worker.", repr(error))

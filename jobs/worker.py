@@ -1,0 +1,127 @@
+"""The loop every worker runs: claim, carry out, wait for the bell; several slots side by side; leave politely."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .contract import Coordinator, Slot, WorkerInfo
+from .layout import AUDIO, ENCODE, POSTER, STORYBOARD, Rank
+from .runner import Tools, run_claim
+
+logger = logging.getLogger(__name__)
+
+BELL_CHECK_S = 0.1  # a stat of one file: how soon new work is noticed
+ERROR_PAUSE_S = 2.0
+
+#: What a worker does at once. Bulk work is polite, so that what a viewer waits for, sound, and the web server
+#: beside it have the processor when they want it; that is why a seek need not wait for a running segment.
+SLOTS = (
+    Slot("bulk", (ENCODE, STORYBOARD), nice=10),
+    Slot("urgent", (ENCODE, POSTER), max_rank=Rank.POSTER, nice=0),
+    Slot("sound", (AUDIO,), nice=5),
+)
+
+
+class Bell:
+    """A file whose time of change says "look at the queue". Holds no truth: polling finds the work anyway."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def ring(self) -> None:
+        """Never raises: the bell is a hint."""
+        try:
+            self._path.touch()
+            os.utime(self._path)
+        except OSError:
+            logger.warning("bell not rung", exc_info=True)
+
+    def heard(self) -> int:
+        try:
+            return self._path.stat().st_mtime_ns
+        except OSError:
+            return 0
+
+
+class Worker:
+    """Runs slots until asked to stop. `stop()` lets the segment in flight land; a second one leaves at once."""
+
+    def __init__(
+        self,
+        info: WorkerInfo,
+        coordinator: Coordinator,
+        tools: Tools,
+        bell: Bell,
+        *,
+        poll_s: float = 10.0,
+        heartbeat_s: float = 30.0,
+        slots: tuple[Slot, ...] = SLOTS,
+    ) -> None:
+        self._info = info
+        self._coordinator = coordinator
+        self._tools = tools
+        self._bell = bell
+        self._poll_s = poll_s
+        self._heartbeat_s = heartbeat_s
+        self._slots = slots
+        self._drain = threading.Event()
+
+    def run(self) -> None:
+        """Blocks until every slot has ended."""
+        _retry(lambda: self._coordinator.greet(self._info), self._drain)
+        threads = [threading.Thread(target=self._loop, args=(slot,), name=slot.name) for slot in self._slots]
+        for thread in threads:
+            thread.start()
+        while not self._drain.wait(self._heartbeat_s):
+            _attempt(lambda: self._coordinator.beat(self._info))
+        for thread in threads:
+            thread.join()
+        _attempt(lambda: self._coordinator.farewell(self._info))
+
+    def stop(self) -> None:
+        self._drain.set()
+
+    def _loop(self, slot: Slot) -> None:
+        while not self._drain.is_set():
+            heard = self._bell.heard()
+            try:
+                did_something = self._once(slot)
+            except Exception:
+                logger.exception("slot %s stumbled", slot.name)
+                self._drain.wait(ERROR_PAUSE_S)
+                continue
+            if not did_something:
+                self._listen(heard)
+
+    def _once(self, slot: Slot) -> bool:
+        claim = self._coordinator.claim(self._info, slot)
+        if claim is None:
+            return False
+        run_claim(claim, self._coordinator, self._tools, self._drain, nice=slot.nice)
+        return True
+
+    def _listen(self, heard: int) -> None:
+        """Until the bell rings, the poll interval is over, or we leave."""
+        until = time.monotonic() + self._poll_s
+        while time.monotonic() < until and self._bell.heard() == heard:
+            if self._drain.wait(BELL_CHECK_S):
+                return
+
+
+def _retry(call: Callable[[], None], drain: threading.Event) -> None:
+    while not _attempt(call) and not drain.wait(ERROR_PAUSE_S):
+        pass
+
+
+def _attempt(call: Callable[[], None]) -> bool:
+    try:
+        call()
+    except Exception:
+        logger.exception("coordinator not reached")
+        return False
+    return True

@@ -1,0 +1,44 @@
+"""The site: keeps the truth, decides, and talks. `create_app` only wires."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flask import Flask
+
+from . import config as config_module
+from .config import Settings, load_settings
+
+Surface = Literal["public", "admin", "worker_api", "cli"]
+
+
+def create_app(config: Settings | None = None, surface: Surface = "cli") -> Flask:
+    """One code base, several WSGI apps: `surface` says whose routes it serves."""
+    app = Flask(__name__)
+    settings = config or load_settings()
+    app.config["VLOG_SURFACE"] = surface
+    config_module.init_app(app, settings)
+    _init_extensions(app)
+    _init_web(app, surface)
+    return app
+
+
+def _init_extensions(app: Flask) -> None:
+    from . import cli, models  # noqa: F401  (models must be known before migrations look)
+    from .extensions import db, htmx, limiter, migrate
+
+    db.init_app(app)
+    migrate.init_app(app, db)
+    htmx.init_app(app)
+    limiter.init_app(app)
+    cli.init_app(app)
+
+
+def _init_web(app: Flask, surface: Surface) -> None:
+    from . import errors, formats, security
+    from .blueprints import register_blueprints
+
+    security.init_app(app)
+    errors.init_app(app)
+    formats.init_app(app)
+    register_blueprints(app, surface)

@@ -1,0 +1,30 @@
+"""HTTP: which blueprints answer on which surface."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+
+def register_blueprints(app: Flask, surface: str) -> None:
+    from . import health
+
+    app.register_blueprint(health.blueprint)
+    if surface == "public":
+        _register_public(app)
+    elif surface == "admin":
+        _register_admin(app)
+
+
+def _register_public(app: Flask) -> None:
+    from .public import api, media, pages
+
+    for module in (pages, media, api):
+        app.register_blueprint(module.blueprint)
+
+
+def _register_admin(app: Flask) -> None:
+    from .admin import register
+    from .public import media
+
+    register(app)
+    app.register_blueprint(media.blueprint)

@@ -1,0 +1,20 @@
+"""The owner's side: everything here but signing in needs a sign-in."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+
+def register(app: Flask) -> None:
+    """Wires the surface: the guard first, so that nothing is ever registered without it."""
+    from ...services import live as live_hub
+    from . import api, auth, live, uploads, videos
+    from .blueprint import blueprint
+
+    auth.init_app(app)
+    live_hub.init_app(app)
+    for module in (live, videos):  # their routes hang on the one blueprint
+        assert module.blueprint is blueprint
+    app.register_blueprint(blueprint)
+    app.register_blueprint(uploads.blueprint)
+    app.register_blueprint(api.blueprint)

@@ -1,0 +1,164 @@
+"""Server-sent events for the owner's pages: which video changed, how far each encode is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask, Response, current_app, g, request
+from sqlalchemy import select
+
+from ...config import settings
+from ...errors import Problem
+from ...extensions import db, limiter
+from ...models import Encode, Rendition, Video
+from ...services import admin_sessions
+from ...services.events import EventKind
+from ...services.grid import AUDIO_WEIGHT, whole_percent
+from ...services.live import Change, Hub, HubFull, Subscription, hub
+from .auth import COOKIE
+from .blueprint import blueprint
+
+BEAT_S = 5.0  # the page calls a stream silent after 10 s
+PROGRESS_EVERY_S = 1.0  # full numbers of one video, at most
+MAX_IDS = 200
+STATUS_WORDS = {"pending": "pending", "processing": "processing", "viewable": "processing", "ready": "completed"}
+
+
+@blueprint.get("/api/events/progress")
+@limiter.exempt
+def progress_events() -> Response:
+    """A stream until the reader leaves, signs out or the server ends. 503 when too many are open: then poll."""
+    wanted = _wanted_ids()
+    stream = _Stream(current_app._get_current_object(), hub(), wanted)  # type: ignore[attr-defined]
+    try:
+        first = stream.open()
+    except HubFull:
+        words = "Too many live views are open. This page asks every few seconds instead."
+        raise Problem(503, "streams_full", words, headers={"Retry-After": "30"}) from None
+    db.session.remove()  # nothing is held while the stream is open
+    answer = Response(stream.run(first), mimetype="text/event-stream")
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Accel-Buffering"] = "no"
+    answer.call_on_close(stream.close)
+    return answer
+
+
+def _wanted_ids() -> frozenset[int] | None:
+    text = request.args.get("video_ids", "").strip()
+    if not text:
+        return None
+    parts = text.split(",")
+    if len(parts) > MAX_IDS or not all(part.strip().isdecimal() and len(part) < 12 for part in parts):
+        raise Problem(422, "invalid", [{"loc": ["query", "video_ids"], "msg": "Numbers with commas, 200 at most."}])
+    return frozenset(int(part) for part in parts)
+
+
+class _Stream:
+    """One open stream: subscribes, speaks, looks every heartbeat whether the reader is still signed in."""
+
+    def __init__(self, app: Flask, hub: Hub, wanted: frozenset[int] | None) -> None:
+        self.app = app
+        self.wanted = wanted
+        self.token = request.cookies.get(COOKIE) if g.signed_in else None
+        self.heartbeat_s = settings().sse_heartbeat_interval
+        self.retry_ms = settings().sse_reconnect_timeout_ms
+        self._manager = hub.subscribe(wanted)
+        self._subscription: Subscription | None = None
+
+    def open(self) -> str:
+        """Subscribes before the first numbers are read, so that no change falls between. Raises HubFull."""
+        self._subscription = self._manager.__enter__()
+        return f"retry: {self.retry_ms}\n" + _event("initial", {"progress": read_progress(self.wanted)})
+
+    def close(self) -> None:
+        if self._subscription is not None:
+            self._subscription = None
+            self._manager.__exit__(None, None, None)
+
+    def run(self, first: str) -> Iterator[str]:
+        yield first
+        last_beat, told_at = time.monotonic(), dict[int, float]()
+        while (subscription := self._subscription) is not None and not subscription.is_closed:
+            change = subscription.next(BEAT_S)
+            if change is not None:
+                yield from self._tell(change, told_at)
+            if time.monotonic() - last_beat >= self.heartbeat_s:
+                last_beat = time.monotonic()
+                if not self._may_stay():
+                    return
+                yield _event("heartbeat", {"timestamp": _timestamp()})
+            elif change is None:
+                yield _event("beat", {})
+
+    def _tell(self, change: Change, told_at: dict[int, float]) -> Iterator[str]:
+        yield _event("changed", {"video_id": change.video_id, "kinds": sorted(change.kinds)})
+        ended = change.kinds & {EventKind.READY, EventKind.FAILED, EventKind.CANCELLED}
+        if not ended and time.monotonic() - told_at.get(change.video_id, 0.0) < PROGRESS_EVERY_S:
+            return
+        told_at[change.video_id] = time.monotonic()
+        with self.app.app_context():
+            numbers = read_progress(frozenset({change.video_id})).get(str(change.video_id))
+        if numbers is None:
+            return
+        yield _event("progress", numbers)
+        if EventKind.READY in change.kinds:
+            yield _event("job_completed", numbers)
+        elif ended:
+            yield _event("job_failed", numbers)
+
+    def _may_stay(self) -> bool:
+        if self.token is None:  # let in by header, or no login is asked for
+            return True
+        with self.app.app_context():
+            return admin_sessions.is_signed_in(self.token, admin_sessions.utc_now())
+
+
+def read_progress(wanted: frozenset[int] | None) -> dict[str, dict[str, Any]]:
+    """The numbers existing clients read. Without ids: what is not finished."""
+    query = (
+        select(Video, Encode, Rendition)
+        .join(Encode, (Encode.video_id == Video.id) & (Encode.generation == Video.generation))
+        .join(Rendition, Rendition.encode_id == Encode.id)
+        .where(Video.deleted_at.is_(None))
+        .order_by(Video.id, Rendition.position)
+    )
+    query = query.where(Encode.finished_at.is_(None)) if wanted is None else query.where(Video.id.in_(wanted))
+    grouped: dict[int, tuple[Video, Encode, list[Rendition]]] = {}
+    for video, encode, rendition in db.session.execute(query):
+        grouped.setdefault(video.id, (video, encode, []))[2].append(rendition)
+    return {str(video_id): _progress(*found) for video_id, found in grouped.items()}
+
+
+def _progress(video: Video, encode: Encode, renditions: list[Rendition]) -> dict[str, Any]:
+    weights = [row.width * row.height or AUDIO_WEIGHT for row in renditions]
+    done = sum(row.done_segments * weight for row, weight in zip(renditions, weights, strict=True))
+    planned = sum(row.planned_segments * weight for row, weight in zip(renditions, weights, strict=True))
+    return {
+        "type": "progress",
+        "video_id": video.id,
+        "job_id": encode.id,
+        "current_step": "transcode" if encode.finished_at is None else None,
+        "progress_percent": whole_percent(done, planned),
+        "qualities": [_quality(row) for row in renditions if row.kind == "video"],
+        "status": STATUS_WORDS.get(video.state, "failed"),
+        "last_error": video.error_message,
+        "timestamp": _timestamp(),
+    }
+
+
+def _quality(row: Rendition) -> dict[str, Any]:
+    percent = whole_percent(row.done_segments, row.planned_segments)
+    status = "completed" if percent == 100 else "in_progress" if row.done_segments else "pending"
+    return {"name": row.name, "status": status, "progress": percent}
+
+
+def _event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+def _timestamp() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,287 @@
+"""Reads for the owner's pages: one function a page, rows shaped for the template."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import request
+from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
+
+from encoder.model import Source
+
+from ...config import settings
+from ...extensions import db
+from ...models import Encode, Event, Rendition, Video
+from ...services.grid import Grid, read_grid
+from ...services.media_files import video_folder
+from ..public import links
+
+PAGE_SIZE = 50
+EVENTS_SHOWN = 30
+LOGIN_FRAMES = 18
+POSTER_FILE = "thumbnail.jpg"
+RULER_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+FLEETING = ("progress",)  # numbers that moved: nothing to tell
+
+EncodeVerb = Callable[[int], None]
+MOVING_STATES = ("encoding", "viewable", "publishing")
+STOPPED_STATES = ("failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    used_bytes: int
+    total_bytes: int
+    used_pct: int
+    is_low: bool
+
+
+class Shell:
+    """What the frame around every admin page shows; each part is read when the template asks for it."""
+
+    def __init__(self, *, signed_in: bool) -> None:
+        self.signed_in = signed_in
+
+    @cached_property
+    def videos(self) -> int:
+        return db.session.scalar(select(func.count(Video.id)).where(Video.deleted_at.is_(None))) or 0
+
+    @cached_property
+    def storage(self) -> Storage | None:
+        try:
+            disk = shutil.disk_usage(settings().storage_path)
+        except OSError:
+            return None
+        used = disk.total - disk.free
+        is_low = disk.free < 2 * settings().storage_reserve_bytes
+        return Storage(used, disk.total, math.ceil(100 * used / disk.total), is_low)
+
+    @cached_property
+    def public_url(self) -> str:
+        """The same host on the public port; behind a proxy on the standard ports, the same host."""
+        host = urlsplit(request.host_url)
+        if host.port != settings().admin_port:
+            return f"{host.scheme}://{host.hostname}/"
+        name = f"[{host.hostname}]" if ":" in (host.hostname or "") else host.hostname
+        return f"{host.scheme}://{name}:{settings().public_port}/"
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRow:
+    """One line of the table. `grid` is read only for what moves."""
+
+    id: int
+    title: str
+    slug: str
+    duration_s: float
+    poster_url: str | None
+    created_at: datetime
+    is_published: bool
+    on_disk_bytes: int
+    state: str
+    words: str
+    detail: str
+    grid: Grid | None
+    can_retry: bool
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in ("moving", "waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    key: str
+    label: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideosPage:
+    rows: tuple[VideoRow, ...]
+    tabs: tuple[Tab, ...]
+    tab: str
+    search: str
+    page: int
+    total: int
+
+    @property
+    def first(self) -> int:
+        return (self.page - 1) * PAGE_SIZE + 1
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.rows) - 1
+
+    @property
+    def has_older(self) -> bool:
+        return self.last < self.total
+
+
+@dataclass(frozen=True, slots=True)
+class VideoPage:
+    video: Video
+    row: VideoRow
+    source: Source
+    grid: Grid | None
+    encode: Encode | None
+    poster_url: str | None
+    events: tuple[Event, ...]
+
+    @property
+    def can_cancel(self) -> bool:
+        return self.encode is not None and self.encode.state in ("planned", "encoding", "viewable")
+
+    @property
+    def ruler_step_s(self) -> int:
+        """Time between two marks above the grid: round, and a dozen marks at most."""
+        return next((step for step in RULER_STEPS_S if self.video.duration_s / step <= 12), RULER_STEPS_S[-1])
+
+
+# The tabs, and which videos each holds. `Encode` is the encode of the generation viewers get.
+TABS: dict[str, tuple[str, ColumnElement[bool] | None]] = {
+    "all": ("All", None),
+    "encoding": ("Encoding", Encode.state.in_(MOVING_STATES)),
+    "waiting": ("Waiting", Encode.state == "planned"),
+    "look": ("Needs a look", or_(Encode.state.in_(STOPPED_STATES), Video.state == "failed")),
+}
+
+
+def videos_page(tab: str, search: str, page: int, now: datetime) -> VideosPage:
+    total_query = _in_tab(_listed(select(func.count(Video.id)), search), tab)
+    query = _in_tab(_listed(select(Video, Encode), search), tab).order_by(Video.created_at.desc(), Video.id.desc())
+    found = db.session.execute(query.offset((page - 1) * PAGE_SIZE).limit(PAGE_SIZE)).all()
+    sizes = _sizes([video.id for video, _ in found])
+    return VideosPage(
+        rows=tuple(_row(video, encode, sizes.get(video.id, (0, 0)), now) for video, encode in found),
+        tabs=_tabs(search),
+        tab=tab,
+        search=search,
+        page=page,
+        total=db.session.scalar(total_query) or 0,
+    )
+
+
+def video_row(video_id: int, now: datetime) -> VideoRow | None:
+    """One line alone, for when only it changed."""
+    found = db.session.execute(_listed(select(Video, Encode), "").where(Video.id == video_id)).one_or_none()
+    if found is None:
+        return None
+    return _row(found[0], found[1], _sizes([video_id]).get(video_id, (0, 0)), now)
+
+
+def video_page(video_id: int, now: datetime) -> VideoPage | None:
+    found = db.session.execute(_listed(select(Video, Encode), "").where(Video.id == video_id)).one_or_none()
+    if found is None:
+        return None
+    video, encode = found
+    row = _row(video, encode, _sizes([video_id]).get(video_id, (0, 0)), now)
+    events = select(Event).where(Event.video_id == video_id, Event.kind.not_in(FLEETING)).order_by(Event.id.desc()).limit(EVENTS_SHOWN)
+    return VideoPage(
+        video=video,
+        row=row,
+        source=Source.from_json(video.source),
+        grid=row.grid or read_grid(video.id, video.generation, now),
+        encode=encode,
+        poster_url=links.poster_url(video),
+        events=tuple(db.session.scalars(events)),
+    )
+
+
+def login_frames(now: datetime) -> list[Video]:
+    """Films whose poster anyone may see, for the wall beside the sign-in form."""
+    query = select(Video).where(_has_public_poster(now)).order_by(Video.published_at.desc())
+    return list(db.session.scalars(query.limit(LOGIN_FRAMES)))
+
+
+def login_frame(slug: str, now: datetime) -> Path | None:
+    """The poster file of a film anyone may see; None for every other."""
+    video = db.session.scalars(select(Video).where(Video.slug == slug, _has_public_poster(now))).one_or_none()
+    return video_folder(settings().videos_dir, video) / POSTER_FILE if video else None
+
+
+def _has_public_poster(now: datetime) -> ColumnElement[bool]:
+    return and_(
+        Video.deleted_at.is_(None),
+        Video.published_at <= now,
+        Video.state.in_(("viewable", "ready")),
+        Video.poster_version > 0,
+    )
+
+
+def _listed(query: Select[Any], search: str) -> Select[Any]:
+    joined = query.select_from(Video).outerjoin(
+        Encode, and_(Encode.video_id == Video.id, Encode.generation == Video.generation)
+    )
+    joined = joined.where(Video.deleted_at.is_(None))
+    return joined.where(Video.title.icontains(search, autoescape=True)) if search else joined
+
+
+def _in_tab(query: Select[Any], tab: str) -> Select[Any]:
+    condition = TABS[tab][1]
+    return query if condition is None else query.where(condition)
+
+
+def _tabs(search: str) -> tuple[Tab, ...]:
+    counts = [func.count(Video.id)]
+    counts += [func.count(Video.id).filter(condition) for _, condition in TABS.values() if condition is not None]
+    found = db.session.execute(_listed(select(*counts), search)).one()
+    return tuple(Tab(key, label, number) for (key, (label, _)), number in zip(TABS.items(), found, strict=True))
+
+
+def _sizes(video_ids: list[int]) -> Mapping[int, tuple[int, int]]:
+    """Video -> (bytes of all its renditions, rungs that are whole)."""
+    whole = and_(Rendition.kind == "video", not_(Rendition.done_segments < Rendition.planned_segments))
+    query = (
+        select(Encode.video_id, func.coalesce(func.sum(Rendition.size_bytes), 0), func.count(Rendition.id).filter(whole))
+        .join(Rendition, Rendition.encode_id == Encode.id)
+        .where(Encode.video_id.in_(video_ids))
+        .group_by(Encode.video_id)
+    )
+    return {video_id: (int(size), rungs) for video_id, size, rungs in db.session.execute(query)}
+
+
+def _row(video: Video, encode: Encode | None, size: tuple[int, int], now: datetime) -> VideoRow:
+    encode_state = encode.state if encode else "planned"
+    moves = encode_state in MOVING_STATES
+    grid = read_grid(video.id, video.generation, now) if moves else None
+    state, words, detail = _state_words(video, encode_state, grid, size[1])
+    return VideoRow(
+        id=video.id,
+        title=video.title,
+        slug=video.slug,
+        duration_s=video.duration_s,
+        poster_url=links.poster_url(video),
+        created_at=video.created_at,
+        is_published=video.published_at is not None and video.published_at <= now,
+        on_disk_bytes=video.source_size_bytes + size[0],
+        state=state,
+        words=words,
+        detail=detail,
+        grid=grid,
+        can_retry=encode_state in STOPPED_STATES,
+    )
+
+
+def _state_words(video: Video, encode_state: str, grid: Grid | None, rungs: int) -> tuple[str, str, str]:
+    """Shape, word, and what stands beside it."""
+    from ...formats import time_left
+
+    if video.state == "failed" or encode_state == "failed":
+        return "failed", "Stopped", video.error_message or "What was finished is kept."
+    if encode_state == "cancelled":
+        return "held", "Cancelled", "What was finished is kept."
+    if grid is not None:
+        left = f", {time_left(grid.eta_s)} left" if grid.eta_s is not None else ""
+        return "moving", f"{grid.percent}%{left}", ""
+    if encode_state == "planned":
+        return "waiting", "Waiting", "for a worker"
+    return "done", "Ready", "1 rung" if rungs == 1 else f"{rungs} rungs"

@@ -1,0 +1,85 @@
+"""What happened to a video, told in sentences for its page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ...formats import time_left
+from ...models import Event
+from ...services.events import EventKind
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One line of "What happened": `who` is set apart, `shape` is a status shape."""
+
+    id: int
+    at: datetime
+    shape: str
+    who: str
+    words: str
+
+
+def tell(events: tuple[Event, ...]) -> list[Told]:
+    """Newest first, as given; numbers that only moved are left out."""
+    told = []
+    for event in events:
+        sentence = _sentence(event.kind, event.data)
+        if sentence is not None:
+            told.append(Told(event.id, event.created_at, *sentence))
+    return told
+
+
+def _sentence(kind: str, data: dict[str, Any]) -> tuple[str, str, str] | None:
+    worker = str(data.get("worker", "A worker"))
+    match kind:
+        case EventKind.UPLOADED:
+            return "done", "", "The file was received and checked."
+        case EventKind.STARTED:
+            return "moving", worker, f"began {_work(data)}."
+        case EventKind.SEGMENT:
+            return "done", "", f"Segment {int(data.get('index', 0)) + 1} of {_rung(data)} is finished."
+        case EventKind.RENDITION:
+            return "done", "", f"{_rung(data).capitalize()} is complete."
+        case EventKind.VIEWABLE:
+            return "done", "", "It can be watched now, while the rest is made."
+        case EventKind.READY:
+            return "done", "", "Everything is finished and published."
+        case EventKind.LOST:
+            return "held", worker, f"vanished. Its {_segments(data.get('kept', 0))} kept; the rest goes on elsewhere."
+        case EventKind.TROUBLE:
+            again = f" It is tried again in {time_left(data['wait_s'])}." if data.get("wait_s") else " It is tried again."
+            return "failed", worker, f"had trouble: {data.get('message', '')}{again}"
+        case EventKind.FAILED:
+            return "failed", "", f"{data.get('message', 'Encoding failed.')} What was finished is kept."
+        case EventKind.DEMAND:
+            return "moving", "", f"A viewer asked for segment {int(data.get('segment', 0)) + 1}: it goes first."
+        case EventKind.CANCELLED:
+            return "held", "", "Encoding was cancelled. What was finished is kept."
+        case EventKind.RETRIED:
+            return "moving", "", "Encoding goes on from what was kept."
+        case EventKind.EDITED:
+            return "done", "", "Title or description was changed."
+        case EventKind.POSTER:
+            return "done", "", "The poster is made."
+    return None
+
+
+def _work(data: dict[str, Any]) -> str:
+    names = [name for name in data.get("renditions", []) if isinstance(name, str)]
+    if not names:
+        return {"poster": "the poster", "storyboard": "the preview pictures"}.get(str(data.get("kind") or data.get("job_kind")), "its work")
+    first, end = int(data.get("first", 0)), int(data.get("end", 0))
+    rungs = ", ".join("audio" if name.startswith("audio") else name for name in names)
+    return f"segments {first + 1} to {end} of {rungs}"
+
+
+def _rung(data: dict[str, Any]) -> str:
+    name = str(data.get("rendition", ""))
+    return "audio" if name.startswith("audio") else name
+
+
+def _segments(number: Any) -> str:
+    return "1 finished segment is" if number == 1 else f"{number} finished segments are"

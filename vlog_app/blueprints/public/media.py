@@ -1,0 +1,166 @@
+"""Media of a video: playlists rendered from rows, segments and pictures from the disk, gated by the video's state."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Blueprint, Response, abort, jsonify, request, send_file
+from sqlalchemy import select
+
+from jobs.bootstrap import bell_for
+
+from ...config import settings
+from ...extensions import db, limiter
+from ...models import Video
+from ...services.demand import demand_segment
+from ...services.media_files import video_folder
+from ...services.playlists import load_grid, master_text, media_text
+from .visibility import is_visible
+
+blueprint = Blueprint("media", __name__)
+limiter.exempt(blueprint)  # a film is hundreds of requests; the state check below is cheap
+
+GATE_S = 2.0  # how long a video's state may be believed
+YEAR_S = 31_536_000
+SEGMENT = re.compile(r"(?P<rendition>[a-z0-9]+)_(?P<index>\d{4,6})\.ts")
+PLAYLIST = re.compile(r"(?P<rendition>[a-z0-9]+)\.m3u8")
+PICTURE = re.compile(r"(thumbnail|storyboard_\d{1,5})\.jpg|storyboard\.vtt")
+TYPES = {
+    ".ts": "video/mp2t",
+    ".m3u8": "application/vnd.apple.mpegurl",
+    ".jpg": "image/jpeg",
+    ".vtt": "text/vtt; charset=utf-8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a media request must know about its video, remembered for GATE_S."""
+
+    video_id: int
+    folder: Path
+    is_finished: bool
+    until: float
+
+
+_gates: dict[str, Gate] = {}
+
+
+@blueprint.get("/videos/<slug>/master.m3u8")
+def master(slug: str) -> Response:
+    grid = load_grid(db.session(), _video(slug))
+    if grid is None or not any(row.durations for row in grid.rows):
+        abort(404)
+    return _playlist(master_text(grid, timeline=request.args.get("timeline")))
+
+
+@blueprint.get("/videos/<slug>/<name>")
+def file(slug: str, name: str) -> Response:
+    if match := PLAYLIST.fullmatch(name):
+        return _media_playlist(slug, match["rendition"])
+    if match := SEGMENT.fullmatch(name):
+        return _segment(slug, match["rendition"], int(match["index"]), name)
+    if PICTURE.fullmatch(name):
+        return _picture(slug, name)
+    abort(404)
+
+
+@blueprint.post("/api/videos/<slug>/demand")
+def demand(slug: str) -> tuple[Response, int]:
+    """The player waits for a segment: `{"segment": n}`. Answers whether some rung has it already."""
+    body = request.get_json(silent=True)
+    index = body.get("segment") if isinstance(body, dict) else None
+    if not isinstance(index, int) or isinstance(index, bool):
+        return jsonify(detail="segment must be a whole number", code="bad_segment"), 422
+    video = _video(slug)
+    grid = load_grid(db.session(), video)
+    if grid is None or not 0 <= index < grid.plan.segment_count:
+        abort(404)
+    is_ready = any(index in row.durations for row in grid.rows if row.rendition.kind == "video")
+    if not is_ready:
+        _bring_forward(video, index)
+    return jsonify(ready=is_ready), 202
+
+
+def _media_playlist(slug: str, rendition: str) -> Response:
+    grid = load_grid(db.session(), _video(slug))
+    row = grid.row(rendition) if grid else None
+    timeline = request.args.get("timeline")
+    if grid is None or row is None or not (row.begun or timeline):
+        abort(404)
+    return _playlist(media_text(grid, row, timeline=timeline))
+
+
+def _playlist(text: str) -> Response:
+    response = Response(text, mimetype=TYPES[".m3u8"])
+    response.add_etag()
+    response.headers["Cache-Control"] = "no-cache"
+    return response.make_conditional(request)
+
+
+def _segment(slug: str, rendition: str, index: int, name: str) -> Response:
+    gate = _gate(slug)
+    path = gate.folder / name
+    if path.is_file():
+        return _send(path, immutable=True)
+    video = _video(slug)
+    grid = load_grid(db.session(), video)
+    row = grid.row(rendition) if grid else None
+    if grid is None or row is None or index >= grid.plan.segment_count:
+        abort(404)
+    if gate.is_finished:
+        abort(404)
+    if row.rendition.kind == "video":
+        _bring_forward(video, index)
+    return _not_yet()
+
+
+def _not_yet() -> Response:
+    """Without holding a thread: the player asks again."""
+    response = jsonify(detail="This part is being made now.", code="not_encoded_yet")
+    response.status_code = 503
+    response.headers["Retry-After"] = "1"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _bring_forward(video: Video, index: int) -> None:
+    if demand_segment(video, index):
+        bell_for(settings().storage_path).ring()
+
+
+def _picture(slug: str, name: str) -> Response:
+    path = _gate(slug).folder / name
+    if not path.is_file():
+        abort(404)
+    return _send(path, immutable="v" in request.args)
+
+
+def _send(path: Path, *, immutable: bool) -> Response:
+    response = send_file(path, mimetype=TYPES[path.suffix], conditional=True, max_age=YEAR_S if immutable else 0)
+    if immutable:
+        response.cache_control.immutable = True
+    return response
+
+
+def _video(slug: str) -> Video:
+    """404 for what viewers may not have: the owner's surface has the same rule but for publishing."""
+    video = db.session.scalars(select(Video).where(Video.slug == slug)).first()
+    if video is None or not is_visible(video):
+        abort(404)
+    return video
+
+
+def _gate(slug: str) -> Gate:
+    """A film is many requests: its state is looked up once every GATE_S, not once a segment."""
+    gate = _gates.get(slug)
+    if gate is None or gate.until < time.monotonic():
+        _gates.pop(slug, None)
+        video = _video(slug)
+        is_finished = video.state == "ready"
+        folder = video_folder(settings().videos_dir, video)
+        gate = _gates[slug] = Gate(video.id, folder, is_finished, time.monotonic() + GATE_S)
+    return gate

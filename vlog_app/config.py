@@ -1,0 +1,385 @@
+"""The settings: one typed value read once from VLOG_* names; nothing else here reads the environment."""
+
+import difflib
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from flask import Flask, current_app
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from .secret_files import secret_key
+from .setting_names import OTHER_READERS, RESERVED, RETIRED
+from .setting_words import SettingRow, allowed_text, display, extra_of, option, row
+
+PREFIX = "VLOG_"
+# Held by the Flask app so that a request, a command and a job all see the same value.
+APP_KEY = "vlog.settings"
+RATE_LIMIT = r"^\d+ ?(/|per) ?(second|minute|hour|day)( ?; ?\d+ ?(/|per) ?(second|minute|hour|day))*$"
+FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
+HTTP_URL = r"^https?://[^\s/]+"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the text is one sentence for the person who set it."""
+
+
+def _embedded_database(data: dict[str, Any]) -> str:
+    return f"sqlite:///{data['storage_path'] / 'vlog.db'}"
+
+
+def _local_admin(data: dict[str, Any]) -> str:
+    return f"http://localhost:{data['admin_port']}"
+
+
+def _split_csv(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _absolute(value: object) -> object:
+    return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
+
+
+def _sqlalchemy_url(value: object) -> object:
+    """SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3, and refuses postgres://; people paste both."""
+    if isinstance(value, str):
+        for scheme in ("postgres://", "postgresql://"):
+            if value.startswith(scheme):
+                return "postgresql+psycopg2://" + value.removeprefix(scheme)
+    return value
+
+
+Csv = Annotated[tuple[str, ...], BeforeValidator(_split_csv)]
+AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
+DatabaseUrl = Annotated[str, BeforeValidator(_sqlalchemy_url)]
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
+]
+
+
+class Settings(BaseModel):
+    """Every setting this version reads. Field `x` is the environment variable `VLOG_X`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    storage_path: AbsolutePath = option(
+        Path("var"),
+        "Storage root: videos, uploads and the embedded database.",
+        allowed="a folder",
+        shown="./var",
+    )
+    videos_subdir: str = option(
+        "videos",
+        "Folder under the storage root for encoded videos.",
+        allowed="a folder name",
+        pattern=FOLDER_NAME,
+    )
+    uploads_subdir: str = option(
+        "uploads", "Folder under the storage root for sources.", allowed="a folder name", pattern=FOLDER_NAME
+    )
+    database_url: DatabaseUrl = option(
+        _embedded_database,
+        "Database; empty is an embedded SQLite file under the storage root.",
+        allowed="a sqlite:/// or postgresql:// address",
+        shown="empty",
+        pattern=r"^sqlite:///|^postgresql\+psycopg2://",
+    )
+    bind_address: str = option(
+        "127.0.0.1",
+        "Address the three surfaces listen on.",
+        allowed="an IP address such as 127.0.0.1 or 0.0.0.0",
+    )
+    public_port: int = option(9000, "Port of the public site.", ge=1, le=65535)
+    admin_port: int = option(9001, "Port of the admin site.", ge=1, le=65535)
+    worker_api_port: int = option(9002, "Port of the worker API.", ge=1, le=65535)
+    site_name: str = option(
+        "VLog",
+        "Name shown in the header and in titles.",
+        allowed="1 to 60 characters",
+        min_length=1,
+        max_length=60,
+    )
+    trusted_hosts: Csv = option(
+        (), "Host names the site answers to; empty is any.", allowed="host names with commas"
+    )
+    trusted_proxies: Csv = option(
+        (), "Proxies whose X-Forwarded-For is believed.", allowed="IP addresses or networks with commas"
+    )
+    secure_cookies: bool | None = option(
+        None, "Secure flag of cookies; empty sets it whenever the request came by https.", shown="empty"
+    )
+
+    admin_api_secret: str | None = option(
+        None,
+        "Password of the admin site. Unset: generated at the first start. Set to nothing on purpose: no "
+        "login, allowed only while bound to loopback.",
+        allowed="any text",
+        shown="generated",
+        secret=True,
+    )
+    admin_session_expiry_hours: int = option(24, "How long a login lasts.", unit="hours", ge=1, le=8760)
+
+    max_upload_size: int = option(100 * 1024**3, "Largest file accepted as an upload.", unit="bytes", ge=1)
+    storage_reserve_bytes: int = option(1024**3, "Free space that is never used up.", unit="bytes", ge=0)
+
+    ffmpeg: str = option(
+        "", "The ffmpeg to use; empty looks on PATH, then takes the bundled one.", allowed="path of a program"
+    )
+    x264_preset: Preset = option("veryfast", "How much time x264 spends on each frame.")
+    hls_segment_duration: int = option(6, "Length of a segment.", unit="seconds", ge=1, le=60)
+    split_seconds: int = option(
+        60,
+        "Length of the pieces a long video is cut into for several workers; 0 is never.",
+        unit="seconds",
+        ge=0,
+    )
+    ffmpeg_timeout_base_multiplier: float = option(
+        2.0, "Longest run of ffmpeg as a multiple of the length it encodes.", ge=0.1
+    )
+    ffmpeg_timeout_minimum: int = option(
+        300, "No run of ffmpeg is ended sooner than this.", unit="seconds", ge=1
+    )
+    ffmpeg_timeout_maximum: int = option(
+        14400, "No run of ffmpeg lasts longer than this.", unit="seconds", ge=60
+    )
+    no_progress_timeout: int = option(
+        90, "ffmpeg is ended after this long without output.", unit="seconds", ge=5
+    )
+
+    max_retry_attempts: int = option(
+        3, "Attempts before a job fails for good; lost leases count.", ge=1, le=100
+    )
+    retry_backoff_base: int = option(
+        60, "First wait before a retry; doubles each time.", unit="seconds", ge=0
+    )
+    worker_claim_duration: float = option(
+        2, "How long a lease lasts when nothing renews it.", unit="minutes", gt=0, le=1440
+    )
+    worker_heartbeat_interval: float = option(30, "Time between renewals of a lease.", unit="seconds", gt=0)
+    worker_poll_interval: float = option(10, "Longest wait between two looks for work.", unit="seconds", gt=0)
+    stale_job_check_interval: int = option(
+        60, "Time between sweeps for lost leases and forgotten uploads.", unit="seconds", ge=1
+    )
+
+    rate_limit_enabled: bool = option(True, "Limits on requests on or off.")
+    rate_limit_public_default: str = option(
+        "100/minute", "Requests of one visitor to a page.", pattern=RATE_LIMIT
+    )
+    rate_limit_admin_default: str = option(
+        "200/minute", "Requests of one address to the admin.", pattern=RATE_LIMIT
+    )
+    rate_limit_admin_upload: str = option(
+        "600/hour", "Uploads begun by one address; the pieces of a file do not count.", pattern=RATE_LIMIT
+    )
+    rate_limit_storage_url: str = option(
+        "memory://",
+        "Where counts of requests are kept.",
+        allowed="memory:// or a redis:// address",
+        pattern=r"^memory://|^rediss?://|^redis\+unix://",
+    )
+
+    sse_heartbeat_interval: float = option(
+        30, "Time between signs of life on a live stream.", unit="seconds", gt=0
+    )
+    sse_reconnect_timeout_ms: int = option(
+        3000, "How long a browser waits to take a broken live stream up again.", unit="milliseconds", ge=100
+    )
+
+    admin_api_url: str = option(
+        _local_admin,
+        "Admin site the command line talks to.",
+        shown="http://localhost:9001",
+        allowed="an http or https address",
+        pattern=HTTP_URL,
+    )
+    api_timeout: float = option(30, "Longest wait of the command line for an answer.", unit="seconds", gt=0)
+    upload_timeout: float = option(
+        7200, "Longest time the command line spends on one upload.", unit="seconds", gt=0
+    )
+
+    @model_validator(mode="after")
+    def _check_addresses(self) -> "Settings":
+        for proxy in self.trusted_proxies:
+            _require_network(proxy)
+        if not self.is_loopback and self.admin_api_secret == "":
+            raise ValueError(
+                f"VLOG_ADMIN_API_SECRET is set to nothing, which is allowed only while VLOG_BIND_ADDRESS "
+                f"is a loopback address; it is {self.bind_address}: set a secret, or bind to 127.0.0.1."
+            )
+        ports = {self.public_port, self.admin_port, self.worker_api_port}
+        if len(ports) < 3:
+            raise ValueError(
+                "VLOG_PUBLIC_PORT, VLOG_ADMIN_PORT and VLOG_WORKER_API_PORT must be three different ports; "
+                f"they are {self.public_port}, {self.admin_port} and {self.worker_api_port}."
+            )
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        return _parse_address(self.bind_address).is_loopback
+
+    @property
+    def uses_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def videos_dir(self) -> Path:
+        return self.storage_path / self.videos_subdir
+
+    @property
+    def uploads_dir(self) -> Path:
+        return self.storage_path / self.uploads_subdir
+
+    @property
+    def incoming_dir(self) -> Path:
+        """Uploads still arriving; on the file system of their end, so that a rename finishes them."""
+        return self.uploads_dir / ".incoming"
+
+    @property
+    def work_dir(self) -> Path:
+        """Scratch of running jobs; on the file system of the videos, so that a rename publishes."""
+        return self.storage_path / ".work"
+
+    @property
+    def lease_s(self) -> float:
+        return self.worker_claim_duration * 60
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {"public": self.public_port, "admin": self.admin_port, "worker_api": self.worker_api_port}
+
+    def describe(self) -> list[SettingRow]:
+        """One row per setting, in the order of this file; secrets masked."""
+        return [
+            row(variable_name(name), field, getattr(self, name))
+            for name, field in type(self).model_fields.items()
+        ]
+
+
+def _parse_address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address("127.0.0.1" if value == "localhost" else value)
+    except ValueError:
+        raise ValueError(
+            f'VLOG_BIND_ADDRESS is "{value}": it must be an IP address such as 127.0.0.1 or 0.0.0.0.'
+        ) from None
+
+
+def _require_network(value: str) -> None:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(
+            f'VLOG_TRUSTED_PROXIES holds "{value}": each entry must be an IP address or a network, '
+            "such as 10.0.0.0/8."
+        ) from None
+
+
+def settings() -> Settings:
+    """The settings of the current app."""
+    value: Settings = current_app.extensions[APP_KEY]
+    return value
+
+
+def init_app(app: Flask, value: Settings) -> None:
+    """Binds the settings, and sets what Flask and its extensions read from `app.config`."""
+    app.extensions[APP_KEY] = value
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=value.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": not value.uses_sqlite},
+        RATELIMIT_ENABLED=value.rate_limit_enabled,
+        RATELIMIT_STORAGE_URI=value.rate_limit_storage_url,
+        TRUSTED_HOSTS=list(value.trusted_hosts) or None,
+    )
+    if app.config.get("VLOG_SURFACE") != "cli":  # a command signs nothing, and must run on a broken storage
+        app.config["SECRET_KEY"] = _signing_key(value)
+
+
+def _signing_key(value: Settings) -> str:
+    try:
+        return secret_key(value.storage_path)
+    except OSError as error:
+        raise SettingsError(
+            f'VLOG_STORAGE_PATH is "{value.storage_path}": it must be a folder that this user can write '
+            f"({error.strerror})."
+        ) from None
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads the environment (or `environ`); raises SettingsError with one sentence when a value is wrong."""
+    source = os.environ if environ is None else environ
+    try:
+        return Settings.model_validate(_known_values(source))
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+
+
+def notices(environ: Mapping[str, str] | None = None) -> list[str]:
+    """One sentence for each VLOG_* name that is set and not read."""
+    source = os.environ if environ is None else environ
+    names = [name for name in sorted(source) if name.startswith(PREFIX) and not _is_read(name)]
+    return [_notice(name) for name in names]
+
+
+def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for processes we start: without the names they would only complain about again."""
+    source = os.environ if environ is None else environ
+    return {name: value for name, value in source.items() if not name.startswith(PREFIX) or _is_read(name)}
+
+
+def _known_values(environ: Mapping[str, str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name in Settings.model_fields:
+        variable = variable_name(name)
+        if path := environ.get(f"{variable}_FILE"):
+            values[name] = _read_secret(f"{variable}_FILE", path)
+        # An empty value is how environment files say "default"; only an empty admin secret means something.
+        elif environ.get(variable) or (variable in environ and name == "admin_api_secret"):
+            values[name] = environ[variable]
+    return values
+
+
+def _read_secret(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(
+            f'{variable} is "{path}": it must be a text file that this user can read.'
+        ) from None
+
+
+def variable_name(field_name: str) -> str:
+    return PREFIX + field_name.upper()
+
+
+def known_variables() -> tuple[str, ...]:
+    return tuple(variable_name(name) for name in Settings.model_fields)
+
+
+def _is_read(name: str) -> bool:
+    known = known_variables()
+    return name in known or name.removesuffix("_FILE") in known or name in OTHER_READERS
+
+
+def _notice(name: str) -> str:
+    if name in RETIRED:
+        return f"{name} is no longer used: {RETIRED[name]}."
+    if name in RESERVED:
+        return f"{name} is known but this version does not use it yet."
+    nearest = difflib.get_close_matches(name, (*known_variables(), *RESERVED), n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else "."
+    return f"{name} is not a setting of VLog and was ignored{hint}"
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    if not first["loc"]:
+        return str(first["msg"]).removeprefix("Value error, ")
+    name = str(first["loc"][0])
+    field = Settings.model_fields[name]
+    value = "set to something" if extra_of(field)["secret"] else f'"{display(first["input"])}"'
+    return f"{variable_name(name)} is {value}: it must be {allowed_text(field)}."

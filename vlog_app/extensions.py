@@ -1,0 +1,80 @@
+"""Flask extensions, unbound, and `transaction()`: the one way to write to the database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask_htmx import HTMX
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Connection, Engine, MetaData, event
+from sqlalchemy.orm import DeclarativeBase, Session
+
+# Constraint names are fixed so that SQLite's batch migrations can find them again.
+NAMING = {
+    "ix": "ix_%(column_0_N_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+SQLITE_BUSY_MS = 30_000  # how long a writer waits for another before it gives up
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+
+
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+migrate = Migrate(render_as_batch=True, compare_type=True)
+limiter = Limiter(get_remote_address, in_memory_fallback_enabled=True)
+htmx = HTMX()
+
+
+@event.listens_for(Engine, "connect")
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    if not isinstance(connection, sqlite3.Connection):
+        return
+    connection.isolation_level = None  # we say BEGIN ourselves, see below
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MS}")
+
+
+@event.listens_for(Engine, "begin")
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer takes SQLite's write lock at once: a read that turns into a write would fail instead of waiting."""
+    if connection.dialect.name == "sqlite":
+        is_write = connection.get_execution_options().get("vlog_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """Write in one transaction: commits at the end, rolls back on any error; inside another one it joins it.
+
+    Objects read before it started are expired first, so decisions are made on what the database says now.
+    """
+    session: Session = db.session()
+    if session.info.get("vlog_write"):
+        yield session
+        return
+    session.rollback()
+    session.expire_all()
+    session.info["vlog_write"] = True
+    try:
+        session.connection(execution_options={"vlog_write": True})
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        session.info.pop("vlog_write", None)

@@ -1,0 +1,101 @@
+"""The coordinator for workers beside the database: services, paths on the shared store, a short session per verb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flask import Flask
+from sqlalchemy.exc import OperationalError
+
+from encoder.errors import SourceUnreadable
+from encoder.model import Segment
+from jobs.contract import Claim, Failure, JobProgress, LeaseLost, Orders, Refused, Slot, Unavailable, WorkerInfo
+from jobs.worker import Bell
+
+from .config import settings
+from .extensions import db
+from .models import Video
+from .services import checkpoints, fleet, publish, queue
+from .services.media_files import segment_name, video_folder
+
+
+class LocalCoordinator:
+    """See jobs.contract.Coordinator for what each verb promises."""
+
+    def __init__(self, app: Flask, bell: Bell) -> None:
+        self._app = app
+        self._bell = bell
+
+    def claim(self, worker: WorkerInfo, slot: Slot) -> Claim | None:
+        with self._session():
+            return queue.claim_next_job(worker, slot)
+
+    def open_source(self, claim: Claim) -> Path:
+        with self._session():
+            video = db.session.get(Video, claim.video_id)
+            if video is None:
+                raise LeaseLost("the video is gone")
+            path = settings().storage_path / video.source_path
+        if not path.is_file():
+            raise SourceUnreadable("The source file is gone from the storage.", code="source_missing")
+        return path
+
+    def open_segments(self, claim: Claim, rendition: str) -> list[Path]:
+        with self._session():
+            video = db.session.get_one(Video, claim.video_id)
+            folder = video_folder(settings().videos_dir, video)
+        files = [folder / segment_name(rendition, n) for n in range(claim.plan.segment_count)]
+        if not all(file.is_file() for file in files):
+            raise Refused(f"{rendition} is not whole")
+        return files
+
+    def renew(self, claim: Claim, progress: JobProgress | None) -> Orders:
+        with self._session():
+            return queue.renew_lease(claim, progress)
+
+    def checkpoint(self, claim: Claim, segment: Segment, file: Path) -> bool:
+        with self._session():
+            return checkpoints.take_segment(claim, segment, file)
+
+    def hand_in(self, claim: Claim, name: str, file: Path) -> None:
+        with self._session():
+            checkpoints.take_still(claim, name, file)
+
+    def finish(self, claim: Claim, speed: float | None = None) -> None:
+        with self._session():
+            queue.finish_job(claim, speed)
+            publish.publish_finished()
+        self._bell.ring()  # finishing may have queued a storyboard
+
+    def fail(self, claim: Claim, failure: Failure) -> None:
+        with self._session():
+            queue.fail_job(claim, failure)
+
+    def release(self, claim: Claim) -> None:
+        with self._session():
+            queue.release_job(claim)
+        self._bell.ring()
+
+    def greet(self, worker: WorkerInfo) -> None:
+        with self._session():
+            fleet.greet(worker)
+            queue.lose_leases_of(worker.id)
+
+    def beat(self, worker: WorkerInfo) -> None:
+        with self._session():
+            fleet.beat(worker)
+
+    def farewell(self, worker: WorkerInfo) -> None:
+        with self._session():
+            fleet.farewell(worker)
+
+    @contextmanager
+    def _session(self) -> Iterator[None]:
+        """The session ends with the context. A database that is away or busy is a reason to try again."""
+        with self._app.app_context():
+            try:
+                yield
+            except OperationalError as error:
+                raise Unavailable("the database does not answer") from error

@@ -1,0 +1,19 @@
+"""The tables: the truth of the installation. Rows are written by `services` only."""
+
+from .admin import AdminSession, Upload
+from .catalog import Video
+from .fleet import Worker
+from .work import Attempt, Encode, Event, Job, Rendition, Segment
+
+__all__ = [
+    "AdminSession",
+    "Attempt",
+    "Encode",
+    "Event",
+    "Job",
+    "Rendition",
+    "Segment",
+    "Upload",
+    "Video",
+    "Worker",
+]

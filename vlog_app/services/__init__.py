@@ -1,0 +1,1 @@
+"""Verbs: the only writers of rows. They know no request and no template."""

@@ -1,0 +1,119 @@
+"""Taking in what a worker finished: a file in place, then its row, under the lease."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from encoder.model import Segment as Measured
+from jobs.contract import Claim, Refused
+from jobs.kinds.stills import POSTER, STORYBOARD_INDEX
+from jobs.layout import POSTER as POSTER_KIND
+from jobs.layout import STORYBOARD as STORYBOARD_KIND
+
+from ..config import settings
+from ..extensions import transaction
+from ..models import Attempt, Encode, Job, Rendition, Segment, Video
+from ..storage import fsync_dir, fsync_file
+from .clock import database_now
+from .events import EventKind, record
+from .media_files import segment_name, video_folder
+from .queue import hold_lease, update_viewable
+
+
+def take_segment(claim: Claim, measured: Measured, file: Path) -> bool:
+    """Put one segment in its place. False when it was there already. Raises LeaseLost or Refused.
+
+    1. the bytes are on the disk before anything says so
+    2. the lease is proved and held: from here to the commit nobody else can be given this job
+    3. rename into place, make the rename durable
+    4. the row; a crash before its commit leaves a file that the next attempt replaces
+    """
+    fsync_file(file)
+    with transaction() as session:
+        job = hold_lease(session, claim)
+        _require_inside(job, measured)
+        rendition = _rendition(session, job, measured.rendition)
+        if session.get(Segment, (rendition.id, measured.index)) is not None:
+            file.unlink()
+            return False
+        _require_same_codec(rendition, measured)
+        video = session.get_one(Video, job.video_id)
+        _place(file, video, segment_name(measured.rendition, measured.index))
+        _write_rows(session, job, rendition, measured, database_now(session))
+        return True
+
+
+def _require_inside(job: Job, measured: Measured) -> None:
+    inside = job.first_segment <= measured.index < job.end_segment and measured.rendition in job.renditions
+    if not inside:
+        raise Refused(f"segment {measured.index} of {measured.rendition} is not of this job")
+
+
+def _require_same_codec(rendition: Rendition, measured: Measured) -> None:
+    """Segments of one rendition must decode as one stream, whoever made them."""
+    if rendition.codecs is not None and rendition.codecs != measured.codecs:
+        raise Refused(f"{measured.codecs} does not join {rendition.codecs} in {rendition.name}")
+    rendition.codecs = measured.codecs
+
+
+def _rendition(session: Session, job: Job, name: str) -> Rendition:
+    query = select(Rendition).where(Rendition.encode_id == job.encode_id, Rendition.name == name)
+    return session.scalars(query.with_for_update()).one()
+
+
+def _write_rows(session: Session, job: Job, rendition: Rendition, measured: Measured, now: datetime) -> None:
+    session.add(
+        Segment(
+            rendition_id=rendition.id,
+            index=measured.index,
+            duration_s=measured.duration_s,
+            size_bytes=measured.size_bytes,
+            sha256=measured.sha256,
+            attempt_id=job.attempt_id,
+            created_at=now,
+        )
+    )
+    rendition.done_segments += 1
+    rendition.size_bytes += measured.size_bytes
+    session.get_one(Attempt, job.attempt_id).segments_done += 1
+    session.flush()
+    where = {"rendition": rendition.name, "index": measured.index}
+    record(session, job.video_id, EventKind.SEGMENT, now, **where)
+    if rendition.done_segments == rendition.planned_segments:
+        record(session, job.video_id, EventKind.RENDITION, now, rendition=rendition.name)
+    update_viewable(session, session.get_one(Encode, job.encode_id), now)
+
+
+def take_still(claim: Claim, name: str, file: Path) -> None:
+    """Put a poster or storyboard file in its place. Raises LeaseLost or Refused."""
+    fsync_file(file)
+    with transaction() as session:
+        job = hold_lease(session, claim)
+        if not _is_still_of(job.kind, name):
+            raise Refused("that file is not of this job")
+        video = session.get_one(Video, job.video_id)
+        _place(file, video, name)
+        if name == POSTER:
+            video.poster_version += 1
+            record(session, video.id, EventKind.POSTER, database_now(session))
+        elif name == STORYBOARD_INDEX:  # comes last
+            video.storyboard_version += 1
+
+
+def _is_still_of(kind: str, name: str) -> bool:
+    if kind == POSTER_KIND:
+        return name == POSTER
+    is_sheet = name.startswith("storyboard_") and name.endswith(".jpg") and name[11:-4].isdecimal()
+    return kind == STORYBOARD_KIND and (is_sheet or name == STORYBOARD_INDEX)
+
+
+def _place(file: Path, video: Video, name: str) -> None:
+    folder = video_folder(settings().videos_dir, video)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.replace(file, folder / name)
+    fsync_dir(folder)

@@ -1,0 +1,48 @@
+"""What happened to a video, kept in order: the page shows it, the live hub wakes by it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from ..extensions import transaction
+from ..models import Event
+
+
+class EventKind(StrEnum):
+    UPLOADED = "uploaded"
+    STARTED = "started"  # an attempt began; data: worker, renditions, first, end
+    PROGRESS = "progress"  # numbers moved; data: nothing
+    SEGMENT = "segment"  # data: rendition, index
+    RENDITION = "rendition"  # a rendition is whole; data: rendition
+    VIEWABLE = "viewable"
+    READY = "ready"
+    LOST = "lost"  # a worker vanished with a lease; data: worker, kept
+    TROUBLE = "trouble"  # an attempt failed and is tried again; data: message, wait_s
+    FAILED = "failed"  # for good; data: message
+    DEMAND = "demand"  # a viewer asked for a part that is not made; data: segment
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
+    EDITED = "edited"
+    POSTER = "poster"
+
+
+#: Kinds that come in numbers and say nothing tomorrow.
+FLEETING = (EventKind.PROGRESS, EventKind.SEGMENT, EventKind.DEMAND)
+FLEETING_KEPT = 20_000  # rows
+
+
+def record(session: Session, video_id: int, kind: EventKind, now: datetime, **data: Any) -> None:
+    session.add(Event(video_id=video_id, kind=kind.value, data=data, created_at=now))
+
+
+def forget_old_events() -> int:
+    """Drop fleeting events but the newest; returns how many went."""
+    with transaction() as session:
+        newest = session.scalar(select(func.max(Event.id))) or 0
+        old = delete(Event).where(Event.id < newest - FLEETING_KEPT, Event.kind.in_([k.value for k in FLEETING]))
+        return session.execute(old).rowcount  # type: ignore[attr-defined,no-any-return]

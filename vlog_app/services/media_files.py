@@ -1,0 +1,15 @@
+"""Where the media of a video lie. Pure paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..models import Video
+
+
+def video_folder(videos_dir: Path, video: Video) -> Path:
+    return videos_dir / video.slug
+
+
+def segment_name(rendition: str, index: int) -> str:
+    return f"{rendition}_{index:04d}.ts"

@@ -1,0 +1,143 @@
+"""Playlists of a video, rendered from its rows: growing, full timeline, or finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from encoder.model import EncodePlan
+from encoder.playlist import (
+    AudioTrackLine,
+    Entry,
+    Variant,
+    expected_avc_codec,
+    master_playlist,
+    media_playlist,
+)
+from encoder.plan import LEAD_SEGMENTS
+
+from ..models import Encode, Rendition, Segment, Video
+from .media_files import segment_name
+
+AAC_CODEC = "mp4a.40.2"
+FULL = "full"  # the value of `timeline=` that our own player sends
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One rendition with the durations and sizes of its finished segments, by index."""
+
+    rendition: Rendition
+    durations: dict[int, float]
+    sizes: dict[int, int]
+
+    @property
+    def begun(self) -> int:
+        """How many segments are there from the start without a hole."""
+        count = 0
+        while count in self.durations:
+            count += 1
+        return count
+
+    @property
+    def peak_bps(self) -> int:
+        rates = (self.sizes[i] * 8 / s for i, s in self.durations.items() if s >= 0.5)
+        return round(max(rates, default=0.0))
+
+    @property
+    def average_bps(self) -> int:
+        total_s = sum(self.durations.values())
+        return round(sum(self.sizes.values()) * 8 / total_s) if total_s else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """An encode as viewers can use it."""
+
+    encode: Encode
+    plan: EncodePlan
+    rows: tuple[Row, ...]
+    is_whole: bool
+
+    def row(self, name: str) -> Row | None:
+        return next((row for row in self.rows if row.rendition.name == name), None)
+
+
+def load_grid(session: Session, video: Video) -> Grid | None:
+    """The generation viewers get, in three queries."""
+    query = select(Encode).where(Encode.video_id == video.id, Encode.generation == video.generation)
+    encode = session.scalars(query).first()
+    if encode is None:
+        return None
+    return grid_of(session, encode)
+
+
+def grid_of(session: Session, encode: Encode) -> Grid:
+    renditions = session.scalars(
+        select(Rendition).where(Rendition.encode_id == encode.id).order_by(Rendition.position)
+    ).all()
+    cells: dict[int, Row] = {r.id: _folded(r) for r in renditions}
+    columns = (Segment.rendition_id, Segment.index, Segment.duration_s, Segment.size_bytes)
+    loose = select(*columns).where(Segment.rendition_id.in_(cells))
+    for rendition_id, index, duration_s, size in session.execute(loose):
+        cells[rendition_id].durations[index] = duration_s
+        cells[rendition_id].sizes[index] = size
+    plan = EncodePlan.from_json(encode.plan)
+    return Grid(encode, plan, tuple(cells[r.id] for r in renditions), encode.state == "done")
+
+
+def _folded(rendition: Rendition) -> Row:
+    index = rendition.index or {"durations": [], "sizes": []}
+    return Row(rendition, dict(enumerate(index["durations"])), dict(enumerate(index["sizes"])))
+
+
+def master_text(grid: Grid, *, timeline: str | None, suffix: bool = True) -> str:
+    """Our player gets every planned rung at once; others get a rung once its first chunk is in.
+
+    `suffix` adds the generation to URLs; files on disk do without.
+    """
+    query = _query(grid, timeline) if suffix else ""
+    audio = [row for row in grid.rows if row.rendition.kind == "audio"]
+    video = [row for row in grid.rows if row.rendition.kind == "video"]
+    if timeline != FULL and not grid.is_whole:
+        lead = min(LEAD_SEGMENTS, grid.plan.segment_count)
+        video = [r for r in video if r.begun >= lead] or [r for r in video if r.begun]
+    sound = max((row.peak_bps or row.rendition.max_bitrate_bps for row in audio), default=0)
+    lines = [_audio_line(grid, row, query) for row in audio]
+    return master_playlist([_variant(grid, row, sound, query) for row in video], lines)
+
+
+def _audio_line(grid: Grid, row: Row, query: str) -> AudioTrackLine:
+    planned = grid.plan.rendition(row.rendition.name)
+    name = planned.language or "Original"
+    return AudioTrackLine(f"{planned.name}.m3u8{query}", name, planned.channels, planned.language)
+
+
+def _variant(grid: Grid, row: Row, sound_bps: int, query: str) -> Variant:
+    planned = row.rendition
+    # Until all of it is measured, the rung may still need what it was promised.
+    peak = row.peak_bps if grid.is_whole else max(row.peak_bps, planned.max_bitrate_bps)
+    average = row.average_bps + sound_bps if grid.is_whole else None
+    picture = planned.codecs or expected_avc_codec(planned.width, planned.height, grid.plan.fps)
+    codecs = (picture, AAC_CODEC) if grid.plan.audio else (picture,)
+    uri = f"{planned.name}.m3u8{query}"
+    return Variant(uri, planned.width, planned.height, grid.plan.fps, codecs, peak + sound_bps, average)
+
+
+def media_text(grid: Grid, row: Row, *, timeline: str | None, suffix: bool = True) -> str:
+    """The full timeline lists segments that are still to come, with the length they will have."""
+    name, query = row.rendition.name, f"?g={grid.encode.generation}" if suffix else ""
+    is_full = grid.is_whole or timeline == FULL
+    count = grid.plan.segment_count if is_full else row.begun
+    entries = [
+        Entry(f"{segment_name(name, n)}{query}", row.durations.get(n, float(grid.plan.duration_of(n))))
+        for n in range(count)
+    ]
+    return media_playlist(entries, target_s=grid.plan.segment_s, is_whole=is_full)
+
+
+def _query(grid: Grid, timeline: str | None) -> str:
+    extra = f"&timeline={timeline}" if timeline == FULL else ""
+    return f"?g={grid.encode.generation}{extra}"

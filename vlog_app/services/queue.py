@@ -1,0 +1,417 @@
+"""The queue: the only place that changes the state of a job. The table of moves is jobs.states.
+
+Every move is a guarded update (right state, right lease token). No row changed means somebody else was first.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, tuple_, update
+from sqlalchemy.orm import Session
+
+from encoder.model import Chunk, EncodePlan, Source
+from encoder.plan import make_plan
+from jobs.contract import Claim, Failure, Incomplete, JobProgress, LeaseLost, Orders, Slot, WorkerInfo
+from jobs.layout import ESSENTIAL, STORYBOARD, JobDraft, Rank, draft_jobs
+from jobs.states import AttemptOutcome, IllegalMove, JobState, Move, sources_of, target_of
+
+from ..config import settings
+from ..extensions import db, transaction
+from ..models import Attempt, Encode, Job, Rendition, Segment, Video
+from .clock import database_now
+from .events import EventKind, record
+
+MAX_BACKOFF_S = 3600.0
+JITTER = 0.2  # part of a wait that is random, so that failures of one cause do not come back together
+NO_SPACE_WAIT_S = 60.0  # how soon a job that found the disk full looks again
+
+
+# --- planning ------------------------------------------------------------------------------------------------
+
+
+def plan_encode(session: Session, video: Video, source: Source) -> Encode:
+    """Write down the plan of a video's encode and queue its jobs. Call inside a transaction; the video is flushed.
+
+    Raises SourceUnreadable when no plan can be made of this source.
+    """
+    plan = make_plan(source, segment_s=settings().hls_segment_duration, preset=settings().x264_preset)
+    now = database_now(session)
+    encode = Encode(video_id=video.id, generation=video.generation, plan=plan.to_json(), created_at=now)
+    session.add(encode)
+    session.flush()
+    session.add_all(_renditions(encode, plan))
+    session.add_all(new_job(encode, draft, now) for draft in draft_jobs(plan, settings().split_seconds))
+    video.state = "processing"
+    video.duration_s = plan.duration_s
+    record(session, video.id, EventKind.UPLOADED, now)
+    return encode
+
+
+def _renditions(encode: Encode, plan: EncodePlan) -> list[Rendition]:
+    return [
+        Rendition(
+            encode_id=encode.id,
+            name=row.name,
+            kind=row.kind,
+            position=position,
+            width=row.width,
+            height=row.height,
+            max_bitrate_bps=row.max_bitrate_bps,
+            planned_segments=plan.segment_count,
+        )
+        for position, row in enumerate(plan.renditions)
+    ]
+
+
+def new_job(encode: Encode, draft: JobDraft, now: datetime) -> Job:
+    return Job(
+        kind=draft.kind,
+        video_id=encode.video_id,
+        encode_id=encode.id,
+        rank=int(draft.rank),
+        first_segment=draft.chunk.first,
+        end_segment=draft.chunk.end,
+        renditions=list(draft.renditions),
+        max_attempts=settings().max_retry_attempts,
+        not_before_at=now,
+        created_at=now,
+    )
+
+
+# --- the verbs of a worker -----------------------------------------------------------------------------------
+
+
+def claim_next_job(worker: WorkerInfo, slot: Slot) -> Claim | None:
+    """Lease the most wanted job this slot can take. An idle look takes no write lock."""
+    if _candidate(db.session(), slot) is None:
+        return None
+    with transaction() as session:
+        job = _candidate(session, slot)
+        return None if job is None else _lease(session, job, worker)
+
+
+def _candidate(session: Session, slot: Slot) -> Job | None:
+    query = (
+        select(Job)
+        .where(
+            Job.state == JobState.QUEUED,
+            Job.kind.in_(slot.kinds),
+            Job.rank <= slot.max_rank,
+            Job.not_before_at <= database_now(session),
+        )
+        .order_by(Job.rank, Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return session.scalars(query).first()
+
+
+def _lease(session: Session, job: Job, worker: WorkerInfo) -> Claim | None:
+    now = database_now(session)
+    attempt = Attempt(job_id=job.id, worker_id=worker.id, worker_name=worker.name, started_at=now)
+    session.add(attempt)
+    session.flush()
+    token = secrets.token_hex(16)
+    lease_s = settings().lease_s
+    values = {
+        "lease_token": token,
+        "lease_expires_at": now + timedelta(seconds=lease_s),
+        "worker_id": worker.id,
+        "attempt_id": attempt.id,
+        "progress": None,
+    }
+    if not _move(session, job.id, Move.CLAIM, **values):
+        return None
+    encode = session.get_one(Encode, job.encode_id)
+    _begin(session, encode, job, worker, now)
+    return Claim(
+        job_id=job.id,
+        token=token,
+        lease_s=lease_s,
+        attempt_id=attempt.id,
+        kind=job.kind,
+        video_id=job.video_id,
+        plan=EncodePlan.from_json(encode.plan),
+        chunk=Chunk(job.first_segment, job.end_segment),
+        renditions=tuple(job.renditions),
+        done=_done_segments(session, job),
+    )
+
+
+def _begin(session: Session, encode: Encode, job: Job, worker: WorkerInfo, now: datetime) -> None:
+    if encode.state == "planned":
+        encode.state = "encoding"
+    about = {"renditions": job.renditions, "first": job.first_segment, "end": job.end_segment}
+    record(session, job.video_id, EventKind.STARTED, now, worker=worker.name, job=job.kind, **about)
+
+
+def _done_segments(session: Session, job: Job) -> frozenset[tuple[str, int]]:
+    query = (
+        select(Rendition.name, Segment.index)
+        .join(Segment, Segment.rendition_id == Rendition.id)
+        .where(
+            Rendition.encode_id == job.encode_id,
+            Rendition.name.in_(job.renditions),
+            Segment.index >= job.first_segment,
+            Segment.index < job.end_segment,
+        )
+    )
+    return frozenset((name, index) for name, index in session.execute(query))
+
+
+def renew_lease(claim: Claim, progress: JobProgress | None) -> Orders:
+    """Extend the lease and note the progress. Raises LeaseLost."""
+    with transaction() as session:
+        job = hold_lease(session, claim)
+        if progress is not None:
+            job.progress = {
+                "segment": progress.segment,
+                "fraction": progress.fraction,
+                "speed": progress.speed,
+            }
+            record(session, job.video_id, EventKind.PROGRESS, database_now(session))
+        return Orders(lease_s=settings().lease_s, end_segment=job.end_segment)
+
+
+def hold_lease(session: Session, claim: Claim) -> Job:
+    """Inside a transaction: prove the lease, extend it, and keep anyone else from taking the job until the
+    transaction ends. Raises LeaseLost.
+    """
+    until = database_now(session) + timedelta(seconds=settings().lease_s)
+    guarded = update(Job).where(
+        Job.id == claim.job_id, Job.state == JobState.LEASED, Job.lease_token == claim.token
+    )
+    if session.execute(guarded.values(lease_expires_at=until)).rowcount != 1:  # type: ignore[attr-defined]
+        raise LeaseLost("this job is leased to somebody else by now, or not wanted any more")
+    return session.get_one(Job, claim.job_id, populate_existing=True)
+
+
+def finish_job(claim: Claim, speed: float | None) -> None:
+    """Everything of the job is in. Raises LeaseLost; Incomplete when segments are missing."""
+    with transaction() as session:
+        job = hold_lease(session, claim)
+        _require_whole(session, job)
+        now = database_now(session)
+        _end_attempt(session, job, AttemptOutcome.FINISHED, now, speed=speed)
+        _move(session, job.id, Move.FINISH, token=claim.token, finished_at=now, **_unleased())
+        _queue_storyboard(session, job, now)
+
+
+def _require_whole(session: Session, job: Job) -> None:
+    wanted = len(job.renditions) * (job.end_segment - job.first_segment)
+    if job.kind in ESSENTIAL and len(_done_segments(session, job)) != wanted:
+        raise Incomplete(f"job {job.id} lacks segments")
+
+
+def _queue_storyboard(session: Session, job: Job, now: datetime) -> None:
+    """Once the lowest rung is whole its key frames make the storyboard."""
+    if job.kind != "encode":
+        return
+    encode = session.get_one(Encode, job.encode_id)
+    plan = EncodePlan.from_json(encode.plan)
+    lowest = session.scalars(
+        select(Rendition).where(Rendition.encode_id == encode.id, Rendition.name == plan.lowest.name)
+    ).one()
+    exists = session.scalar(select(Job.id).where(Job.encode_id == encode.id, Job.kind == STORYBOARD))
+    if lowest.done_segments == lowest.planned_segments and exists is None:
+        draft = JobDraft(STORYBOARD, Rank.STORYBOARD, Chunk(0, plan.segment_count), ())
+        session.add(new_job(encode, draft, now))
+
+
+def fail_job(claim: Claim, failure: Failure) -> None:
+    """The attempt failed: queue it again after a wait, or fail the job for good. Does nothing for a lost lease."""
+    with transaction() as session:
+        try:
+            job = hold_lease(session, claim)
+        except LeaseLost:
+            return
+        _end_failed(session, job, AttemptOutcome.FAILED, failure)
+
+
+def release_job(claim: Claim) -> None:
+    """Given back unharmed; not an attempt. Does nothing for a lost lease."""
+    with transaction() as session:
+        try:
+            job = hold_lease(session, claim)
+        except LeaseLost:
+            return
+        now = database_now(session)
+        _end_attempt(session, job, AttemptOutcome.RELEASED, now)
+        _move(session, job.id, Move.RELEASE, token=claim.token, not_before_at=now, **_unleased())
+
+
+# --- housekeeping --------------------------------------------------------------------------------------------
+
+
+def sweep_expired_leases() -> int:
+    """Take back every lease that ran out; returns how many."""
+    with transaction() as session:
+        now = database_now(session)
+        query = select(Job).where(Job.state == JobState.LEASED, Job.lease_expires_at < now)
+        return _lose(session, query)
+
+
+def lose_leases_of(worker_id: str) -> int:
+    """A worker came back after a crash: what its former self held is free at once."""
+    with transaction() as session:
+        return _lose(session, select(Job).where(Job.state == JobState.LEASED, Job.worker_id == worker_id))
+
+
+def _lose(session: Session, query: Any) -> int:
+    jobs = session.scalars(query.with_for_update(skip_locked=True)).all()
+    for job in jobs:
+        failure = Failure("lease_lost", "The worker vanished in the middle of its work.")
+        _end_failed(session, job, AttemptOutcome.LOST, failure)
+    return len(jobs)
+
+
+def _end_failed(session: Session, job: Job, outcome: AttemptOutcome, failure: Failure) -> None:
+    """One rule for failed and lost attempts. An attempt that finished segments proves the job can be done, so the
+    count of fruitless attempts starts again at one: a poison file still ends after its attempts.
+    """
+    now = database_now(session)
+    attempt = _end_attempt(session, job, outcome, now, failure=failure)
+    used = job.attempts_used
+    if not failure.is_blameless:
+        used = 1 if attempt.segments_done else used + 1
+    if failure.is_final or used >= job.max_attempts:
+        _fail_for_good(session, job, failure, used, now)
+        return
+    wait_s = retry_wait_s(outcome, failure, used)
+    again = now + timedelta(seconds=wait_s)
+    error = {"error_code": failure.code, "error_message": failure.message[:500]}
+    _move(session, job.id, Move.RELEASE, attempts_used=used, not_before_at=again, **_unleased(), **error)
+    if outcome is AttemptOutcome.LOST:
+        record(session, job.video_id, EventKind.LOST, now, worker=attempt.worker_name, kept=attempt.segments_done)
+    else:
+        data = {"worker": attempt.worker_name, "message": failure.message, "wait_s": round(wait_s)}
+        record(session, job.video_id, EventKind.TROUBLE, now, **data)
+
+
+def retry_wait_s(outcome: AttemptOutcome, failure: Failure, used: int) -> float:
+    """A lost lease is not the job's fault: go on at once. A failure waits, longer each time, with jitter."""
+    if failure.is_blameless:
+        return NO_SPACE_WAIT_S
+    if outcome is AttemptOutcome.LOST and used <= 1:
+        return 0.0
+    wait = min(MAX_BACKOFF_S, settings().retry_backoff_base * 2.0 ** (used - 1))
+    return wait * random.uniform(1 - JITTER, 1 + JITTER)
+
+
+def _fail_for_good(session: Session, job: Job, failure: Failure, used: int, now: datetime) -> None:
+    error = {"error_code": failure.code, "error_message": failure.message[:500]}
+    _move(session, job.id, Move.FAIL, attempts_used=used, finished_at=now, **_unleased(), **error)
+    if job.kind not in ESSENTIAL:
+        return  # a film without a poster is still a film
+    encode = session.get_one(Encode, job.encode_id)
+    _stop_jobs(session, encode.id, now)
+    end_encode(session, encode, "failed", failure.code, failure.message, now)
+    record(session, job.video_id, EventKind.FAILED, now, message=failure.message)
+
+
+def end_encode(session: Session, encode: Encode, state: str, code: str, message: str, now: datetime) -> None:
+    encode.state, encode.error_code, encode.error_message = state, code, message[:500]
+    encode.finished_at = now
+    video = session.get_one(Video, encode.video_id)
+    video.state, video.error_code, video.error_message = "failed", code, message[:500]
+
+
+# --- asked for by a person -----------------------------------------------------------------------------------
+
+
+def cancel_encode(encode_id: int) -> None:
+    """Stop an encode that is not finished. What is done is kept. Raises IllegalMove when it has ended."""
+    with transaction() as session:
+        encode = session.get_one(Encode, encode_id, with_for_update=True)
+        if encode.state not in ("planned", "encoding", "viewable"):
+            raise IllegalMove(f"the encode is {encode.state}")
+        now = database_now(session)
+        _stop_jobs(session, encode.id, now)
+        end_encode(session, encode, "cancelled", "cancelled", "Encoding was stopped. What is finished is kept.", now)
+        record(session, encode.video_id, EventKind.CANCELLED, now)
+
+
+def retry_encode(encode_id: int) -> None:
+    """Go on with a failed or cancelled encode, from what is done. Raises IllegalMove when it is neither."""
+    with transaction() as session:
+        encode = session.get_one(Encode, encode_id, with_for_update=True)
+        if encode.state not in ("failed", "cancelled"):
+            raise IllegalMove(f"the encode is {encode.state}")
+        now = database_now(session)
+        for job in session.scalars(select(Job).where(Job.encode_id == encode.id)):
+            fresh = {"attempts_used": 0, "not_before_at": now, "finished_at": None}
+            _move(session, job.id, Move.RETRY, error_code=None, error_message=None, **fresh)
+        encode.state, encode.error_code, encode.error_message, encode.finished_at = "encoding", None, None, None
+        video = session.get_one(Video, encode.video_id)
+        video.state, video.error_code, video.error_message = "processing", None, None
+        update_viewable(session, encode, now)
+        record(session, encode.video_id, EventKind.RETRIED, now)
+
+
+def redo_jobs(session: Session, encode: Encode, missing: set[tuple[str, int]], now: datetime) -> None:
+    """Segments that were handed in are gone from the disk: queue the jobs that made them once more."""
+    for job in session.scalars(select(Job).where(Job.encode_id == encode.id, Job.kind.in_(ESSENTIAL))):
+        cells = {(name, index) for name in job.renditions for index in range(job.first_segment, job.end_segment)}
+        if cells & missing:
+            _move(session, job.id, Move.REDO, not_before_at=now, finished_at=None)
+
+
+def update_viewable(session: Session, encode: Encode, now: datetime) -> None:
+    """A video is viewable once some rung and its sound have begun."""
+    if encode.state != "encoding":
+        return
+    begun = select(Rendition.kind).where(
+        Rendition.encode_id == encode.id,
+        tuple_(Rendition.id, 0).in_(select(Segment.rendition_id, Segment.index)),
+    )
+    planned = set(session.scalars(select(Rendition.kind).where(Rendition.encode_id == encode.id)))
+    if set(session.scalars(begun)) != planned:
+        return
+    encode.state = "viewable"
+    session.get_one(Video, encode.video_id).state = "viewable"
+    record(session, encode.video_id, EventKind.VIEWABLE, now)
+
+
+# --- the guarded update --------------------------------------------------------------------------------------
+
+
+def _move(session: Session, job_id: int, move: Move, *, token: str | None = None, **values: Any) -> bool:
+    """The one UPDATE of a job's state. False: the job is not in a state (or lease) this move may start from."""
+    guarded = update(Job).where(Job.id == job_id, Job.state.in_([state.value for state in sources_of(move)]))
+    if token is not None:
+        guarded = guarded.where(Job.lease_token == token)
+    moved = session.execute(guarded.values(state=target_of(move).value, **values))
+    return bool(moved.rowcount == 1)  # type: ignore[attr-defined]
+
+
+def _stop_jobs(session: Session, encode_id: int, now: datetime) -> None:
+    open_states = [state.value for state in sources_of(Move.CANCEL)]
+    for job in session.scalars(select(Job).where(Job.encode_id == encode_id, Job.state.in_(open_states))):
+        if job.state == JobState.LEASED:
+            _end_attempt(session, job, AttemptOutcome.CANCELLED, now)
+        _move(session, job.id, Move.CANCEL, finished_at=now, **_unleased())
+
+
+def _unleased() -> dict[str, None]:
+    return {"lease_token": None, "lease_expires_at": None, "progress": None}
+
+
+def _end_attempt(
+    session: Session,
+    job: Job,
+    outcome: AttemptOutcome,
+    now: datetime,
+    *,
+    speed: float | None = None,
+    failure: Failure | None = None,
+) -> Attempt:
+    attempt = session.get_one(Attempt, job.attempt_id)
+    attempt.ended_at, attempt.outcome, attempt.speed = now, outcome.value, speed
+    if failure is not None:
+        attempt.error_code, attempt.error_message = failure.code, failure.message[:500]
+        attempt.error_detail = failure.detail[-4000:]
+    return attempt
