@@ -126,9 +126,9 @@ def is_encrypted(file: BinaryIO, start: int, end: int, depth: int = 0) -> bool:
         if size < 8 or kind in (b"encv", b"enca"):
             return size >= 8
         inside = offset + (16 if kind == b"stsd" else 8)
-        if kind in TO_THE_DESCRIPTION and depth < len(TO_THE_DESCRIPTION):
-            if is_encrypted(file, inside, min(end, offset + size), depth + 1):
-                return True
+        is_on_the_way = kind in TO_THE_DESCRIPTION and depth < len(TO_THE_DESCRIPTION)
+        if is_on_the_way and is_encrypted(file, inside, min(end, offset + size), depth + 1):
+            return True
         offset += size
     return False
 

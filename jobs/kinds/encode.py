@@ -132,7 +132,7 @@ class _Harvest:
         """True once every rung has landed the segment that was in flight when the worker was asked to leave."""
         if self._drain_marks is None:
             goal = max(self.next.values())
-            self._drain_marks = {name: goal for name in self.next}
+            self._drain_marks = dict.fromkeys(self.next, goal)
             return False
         return all(self.next[name] > min(mark, self.end - 1) for name, mark in self._drain_marks.items())
 

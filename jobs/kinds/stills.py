@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from encoder.process import Process
-from encoder.stills import poster_commands, storyboard_command, storyboard_files, storyboard_layout, write_rung
+from encoder.stills import (
+    poster_commands,
+    storyboard_command,
+    storyboard_files,
+    storyboard_layout,
+    write_rung,
+)
 
 if TYPE_CHECKING:
     from ..runner import Bench

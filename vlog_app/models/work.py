@@ -64,7 +64,7 @@ class Rendition(db.Model):  # type: ignore[name-defined,misc]
     codecs: Mapped[str | None] = mapped_column(String(64))
     peak_bps: Mapped[int | None]
     average_bps: Mapped[int | None]
-    index: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    index: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Segment(db.Model):  # type: ignore[name-defined,misc]
@@ -112,7 +112,7 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     worker_id: Mapped[str | None] = mapped_column(String(64))
     attempt_id: Mapped[int | None]
-    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(String(500))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

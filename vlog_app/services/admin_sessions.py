@@ -26,7 +26,7 @@ MAX_TRIES = 5
 WAIT_MINUTES = 5
 TRIES = RateLimitItemPerMinute(MAX_TRIES, WAIT_MINUTES, namespace="login")
 SEEN_EVERY = timedelta(minutes=5)  # last_seen_at is for people; it need not cost a write per request
-SECRET_FILE = "admin-secret"
+SECRET_FILE = "admin-secret"  # noqa: S105 (a file name)
 LINK_FILE = "login-link"
 LIMITER_KEY = "vlog.login_tries"
 
@@ -89,7 +89,9 @@ def sign_in(now: datetime, *, keep: bool) -> SignIn:
     with transaction() as session:
         session.execute(delete(AdminSession).where(AdminSession.expires_at <= now))
         session.add(
-            AdminSession(token_sha256=_fingerprint(token), created_at=now, last_seen_at=now, expires_at=expires_at)
+            AdminSession(
+                token_sha256=_fingerprint(token), created_at=now, last_seen_at=now, expires_at=expires_at
+            )
         )
     return SignIn(token, expires_at, keep)
 

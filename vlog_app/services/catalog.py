@@ -21,7 +21,7 @@ def check_words(title: str, description: str) -> dict[str, str]:
     if len(description) > DESCRIPTION_MAX:
         problems["description"] = f"That is {len(description):,} characters; {DESCRIPTION_MAX:,} fit."
     for field, text in (("title", title), ("description", description)):
-        if any(ord(char) < 32 and char not in "\n\r\t" or 0xD800 <= ord(char) <= 0xDFFF for char in text):
+        if any((ord(char) < 32 and char not in "\n\r\t") or 0xD800 <= ord(char) <= 0xDFFF for char in text):
             problems[field] = "It holds a character that cannot be stored. Type it again."
     return problems
 
@@ -30,4 +30,6 @@ def describe(video_id: int, title: str, description: str) -> None:
     """Keeps checked words. The slug stays: links that were given out go on working."""
     text = description.replace("\r\n", "\n").strip()
     with transaction() as session:
-        session.execute(update(Video).where(Video.id == video_id).values(title=title.strip(), description=text))
+        session.execute(
+            update(Video).where(Video.id == video_id).values(title=title.strip(), description=text)
+        )

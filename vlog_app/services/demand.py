@@ -54,7 +54,7 @@ def _is_near(session: Session, job: Job, rung: str, index: int) -> bool:
     next_one = _first_missing(session, job, rung)
     if index < next_one:
         return True
-    return job.state == JobState.LEASED and index - next_one <= NEAR or (
+    return (job.state == JobState.LEASED and index - next_one <= NEAR) or (
         job.rank <= Rank.LEAD and index - next_one <= NEAR
     )
 

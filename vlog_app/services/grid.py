@@ -1,4 +1,4 @@
-"""What is done of an encode: the rendition × segment grid as read by pages, live streams and the API."""
+"""What is done of an encode: the rendition by segment grid as read by pages, live streams and the API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ RATE_WINDOW_S = 60.0  # speed is judged by the last minute
 STABLE_AFTER_S = 5.0  # a time left is not shown before it has settled
 STABLE_SEGMENTS = 3
 # An attempt that ended otherwise than by finishing, but whose segments are here: they were kept.
-KEPT_OUTCOMES = frozenset({AttemptOutcome.LOST, AttemptOutcome.FAILED, AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED})
+KEPT_OUTCOMES = frozenset(
+    {AttemptOutcome.LOST, AttemptOutcome.FAILED, AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED}
+)
 
 
 class CellState(StrEnum):
@@ -226,7 +228,9 @@ def read_grid(video_id: int, generation: int, now: datetime) -> Grid | None:
     renditions = db.session.scalars(
         select(Rendition).where(Rendition.encode_id == encode.id).order_by(Rendition.position)
     ).all()
-    jobs = db.session.scalars(select(Job).where(Job.encode_id == encode.id, Job.end_segment > Job.first_segment)).all()
+    jobs = db.session.scalars(
+        select(Job).where(Job.encode_id == encode.id, Job.end_segment > Job.first_segment)
+    ).all()
     attempts = _attempts(encode.id)
     made = _segments([row.id for row in renditions])
     rows = tuple(_row(rendition, made.get(rendition.id, []), attempts, jobs) for rendition in renditions)
@@ -289,7 +293,9 @@ def _mark_job(job: Job, states: list[CellState], fractions: dict[int, float]) ->
         fractions[cell] = round(float(progress.get("fraction", 0.0)) if cell == now_at else 0.0, 2)
         speed = progress.get("speed")
         return float(speed) if speed else None
-    if job.state == JobState.FAILED or (job.state == JobState.QUEUED and job.error_code and job.attempts_used):
+    if job.state == JobState.FAILED or (
+        job.state == JobState.QUEUED and job.error_code and job.attempts_used
+    ):
         states[todo[0]] = CellState.FAILED
     return None
 
@@ -309,7 +315,9 @@ def _working(job: Job, attempts: dict[int, Attempt]) -> Working:
     )
 
 
-def _time_left(rows: tuple[Row, ...], renditions: Any, made: dict[int, list[Any]], now: datetime) -> float | None:
+def _time_left(
+    rows: tuple[Row, ...], renditions: Any, made: dict[int, list[Any]], now: datetime
+) -> float | None:
     """Work left at the rate of the last minute; None until there is enough to judge by."""
     weights = {rendition.id: row.weight for rendition, row in zip(renditions, rows, strict=True)}
     recent = [
@@ -324,4 +332,4 @@ def _time_left(rows: tuple[Row, ...], renditions: Any, made: dict[int, list[Any]
     if span_s < STABLE_AFTER_S:
         return None
     left = sum((len(row.states) - row.done) * row.weight for row in rows)
-    return left * span_s / sum(weight for _, weight in recent)
+    return float(left * span_s / sum(weight for _, weight in recent))

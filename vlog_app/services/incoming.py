@@ -69,7 +69,8 @@ class Receiver:
         self, _type: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
     ) -> None:
         try:
-            os.fsync(self._fd)
+            with storage.full_disk_is_low("The disk is full. Only part of what was sent is safe."):
+                os.fsync(self._fd)
         finally:
             os.close(self._fd)  # the lock goes with it
 

@@ -86,13 +86,15 @@ class Hub:
 
     @contextmanager
     def subscribe(self, video_ids: frozenset[int] | None) -> Iterator[Subscription]:
-        """Raises HubFull."""
+        """Raises HubFull. Call it where a database session may be used."""
         subscription = Subscription(video_ids)
         with self._lock:
             if len(self._subscriptions) >= MAX_STREAMS or self._stopped.is_set():
                 raise HubFull
             self._subscriptions.add(subscription)
             if self._thread is None:
+                # Read here, not in the thread: what happens from now on is news to this reader.
+                self._start_id = db.session.scalar(select(func.max(Event.id))) or 0
                 self._thread = threading.Thread(target=self._run, name="live-hub", daemon=True)
                 self._thread.start()
         try:
@@ -108,7 +110,7 @@ class Hub:
             subscription.close()
 
     def _run(self) -> None:
-        last_id: int | None = None
+        last_id = self._start_id
         while not self._stopped.wait(POLL_S):
             with self._lock:
                 if not self._subscriptions:
@@ -116,12 +118,9 @@ class Hub:
                     return
             last_id = self._poll(last_id)
 
-    def _poll(self, last_id: int | None) -> int | None:
+    def _poll(self, last_id: int) -> int:
         try:
             with self._app.app_context():
-                if last_id is None:
-                    self._start_id = db.session.scalar(select(func.max(Event.id))) or 0
-                    return self._start_id
                 return self._deliver(last_id)
         except SQLAlchemyError:
             logger.warning("live hub cannot read events", exc_info=True, extra={"action": "live.poll_failed"})
@@ -129,7 +128,9 @@ class Hub:
 
     def _deliver(self, last_id: int) -> int:
         query = select(Event.id, Event.video_id, Event.kind).where(Event.id > last_id - OVERLAP)
-        rows = [row for row in db.session.execute(query.order_by(Event.id).limit(BATCH)) if self._is_new(row.id)]
+        rows = [
+            row for row in db.session.execute(query.order_by(Event.id).limit(BATCH)) if self._is_new(row.id)
+        ]
         kinds: dict[int, set[str]] = {}
         for row in rows:
             kinds.setdefault(row.video_id, set()).add(row.kind)

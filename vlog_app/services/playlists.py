@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from encoder.model import EncodePlan
+from encoder.plan import LEAD_SEGMENTS
 from encoder.playlist import (
     AudioTrackLine,
     Entry,
@@ -16,7 +17,6 @@ from encoder.playlist import (
     master_playlist,
     media_playlist,
 )
-from encoder.plan import LEAD_SEGMENTS
 
 from ..models import Encode, Rendition, Segment, Video
 from .media_files import segment_name

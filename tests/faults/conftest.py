@@ -1,0 +1,100 @@
+"""Real worker processes on a real storage, to be killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from encoder.model import EncodePlan
+from encoder.probe import probe
+from tests.films import numbered_film
+from vlog_app.config import Settings, settings
+from vlog_app.extensions import db, transaction
+from vlog_app.models import Encode, Video
+from vlog_app.services import queue
+from vlog_app.services.clock import database_now
+
+StartWorker = Callable[[], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture(scope="session")
+def film(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """38 s of numbered frames: four rungs, seven segments, three jobs of pictures and one of sound."""
+    path = tmp_path_factory.mktemp("film") / "numbered.mp4"
+    return numbered_film(ffmpeg_path, path, seconds=38, size="1920x1080")
+
+
+@pytest.fixture
+def config(config: Settings) -> Settings:
+    """Ten kills may hit one segment again and again: here that is no reason to give up."""
+    return config.model_copy(update={"max_retry_attempts": 100, "retry_backoff_base": 1})
+
+
+@pytest.fixture
+def start_worker(config: Settings, tmp_path: Path) -> Iterator[StartWorker]:
+    """Starts worker processes; whatever still runs at the end is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+    log = (tmp_path / "worker.log").open("ab")
+    env = os.environ | {
+        "VLOG_STORAGE_PATH": str(config.storage_path),
+        "VLOG_DATABASE_URL": config.database_url,
+        "VLOG_MAX_RETRY_ATTEMPTS": "100",
+        "VLOG_RETRY_BACKOFF_BASE": "1",
+    }
+
+    def start() -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "flask", "--app", "wsgi:app", "vlog", "worker", "run"]
+        process = subprocess.Popen(argv, env=env, stdout=log, stderr=log, start_new_session=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    log.close()
+
+
+@pytest.fixture
+def uploaded(app: Flask, film: Path) -> Video:
+    """The film as it stands right after its upload."""
+    facts = probe(film)
+    with transaction() as session:
+        now = database_now(session)
+        video = Video(
+            title="Numbers",
+            slug="numbers",
+            source_path="uploads/numbers.mp4",
+            source_size_bytes=facts.size_bytes,
+            source=facts.to_json(),
+            duration_s=facts.duration_s,
+            width=facts.width,
+            height=facts.height,
+            created_at=now,
+            published_at=now,
+        )
+        session.add(video)
+        session.flush()
+        queue.plan_encode(session, video, facts)
+    target = settings().storage_path / video.source_path
+    target.parent.mkdir(exist_ok=True)
+    shutil.copyfile(film, target)
+    return video
+
+
+def plan_of(video: Video) -> EncodePlan:
+    return EncodePlan.from_json(db.session.scalars(db.select(Encode.plan).where(Encode.video_id == video.id)).one())
+
+
+def state_of(video: Video) -> str:
+    db.session.rollback()
+    return str(db.session.scalar(db.select(Video.state).where(Video.id == video.id)))

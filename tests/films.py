@@ -1,0 +1,77 @@
+"""Films whose every frame carries its own number, and the reading of it back: nothing lost, doubled or misplaced."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+
+BITS = 16
+CLOCK_HZ = 90_000
+
+
+def numbered_film(
+    ffmpeg: str, path: Path, *, seconds: float, size: str = "1280x720", fps: str = "30000/1001"
+) -> Path:
+    """Sixteen bars show the frame's number in binary, the leftmost bar is the lowest bit."""
+    picture = (
+        f"color=black:s=64x36:r={fps}:d={seconds},geq=lum='235*mod(floor(N/pow(2\\,floor(X*{BITS}/W)))\\,2)'"
+    )
+    argv = [
+        *(ffmpeg, "-nostdin", "-v", "error", "-f", "lavfi", "-i", f"{picture}:cb=128:cr=128"),
+        *("-f", "lavfi", "-i", f"sine=f=440:r=48000:d={seconds}"),
+        *("-vf", f"scale={size.replace('x', ':')}:flags=neighbor,format=yuv420p"),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "50", "-c:a", "aac", "-b:a", "64k"),
+        *("-movflags", "+faststart", str(path)),
+    ]
+    subprocess.run(argv, check=True, timeout=120)
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a decoder makes of a rendition: the number on each picture, and its time in ticks of 90 kHz."""
+
+    numbers: list[int]
+    times: list[int]
+
+
+def shown(segments: list[Path], joined: Path) -> Shown:
+    """Decode segments as one stream, in order."""
+    join(segments, joined)
+    numbers, times = [], []
+    with av.open(str(joined)) as container:
+        for frame in container.decode(container.streams.video[0]):
+            numbers.append(_number(frame))
+            times.append(round(float(frame.pts * frame.time_base) * CLOCK_HZ))
+    return Shown(numbers, times)
+
+
+def join(segments: list[Path], joined: Path) -> Path:
+    joined.write_bytes(b"".join(segment.read_bytes() for segment in segments))
+    return joined
+
+
+def decoder_words(ffmpeg: str, film: Path) -> str:
+    """What a strict decoder complains about; empty when it is content."""
+    argv = [ffmpeg, "-nostdin", "-hide_banner", "-v", "warning", "-i", str(film), "-f", "null", "-"]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=120)
+    return done.stderr.strip()
+
+
+def audio_times(segments: list[Path], joined: Path) -> list[int]:
+    """Start of every AAC packet, in samples from the first."""
+    join(segments, joined)
+    with av.open(str(joined)) as container:
+        stream = container.streams.audio[0]
+        times = [float(p.pts * p.time_base) for p in container.demux(stream) if p.pts is not None]
+        return [round((time - times[0]) * stream.sample_rate) for time in times]
+
+
+def _number(frame: av.VideoFrame) -> int:
+    plane = frame.planes[0]
+    row = bytes(plane)[plane.line_size * (frame.height // 2) :][: frame.width]
+    bar = frame.width / BITS
+    return sum(1 << bit for bit in range(BITS) if row[int((bit + 0.5) * bar)] > 117)

@@ -1,0 +1,1 @@
+"""What the tests need from the machine: found, started privately, and ended with the test run."""

