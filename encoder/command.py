@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from .limits import AUDIO_CODECS, MAX_PIXELS, VIDEO_CODECS
 from .model import EncodePlan, RenditionPlan
 
 # Only these demuxers may open what a stranger uploaded: playlists and lists of files could reach other files.
 INPUT_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
-MAX_PIXELS = 8192 * 8192
-PAD_S = 2  # a source may end this much before it said; its last picture is held. More is damage, not rounding.
+PAD_S = (
+    2  # a source may end this much before it said; its last picture is held. More is damage, not rounding.
+)
 AUDIO_DRIFT_PACKETS = 3  # see audio_command
 AAC_FRAME = 1024  # samples per AAC packet
 
@@ -71,7 +73,7 @@ def video_filters(plan: EncodePlan, rows: list[RenditionPlan], work: Work) -> st
         head.append(f"tpad=stop={int(PAD_S * plan.fps)}:stop_mode=clone")
     head.append(f"trim=start_pts={first_frame}:end_pts={end_frame}")
     parts = []
-    label = "0:v:0"
+    label = "0:V:0"  # the first picture track that is not a cover
     for position, row in enumerate(rows):
         chain = [*head, *_scale(row)] if position == 0 else _scale(row)
         parts.append(f"[{label}]{','.join(chain)}{_fan_out(row, is_last=position == len(rows) - 1)}")
@@ -113,10 +115,15 @@ def _input(source: Path, plan: EncodePlan, work: Work) -> list[str]:
 
 
 def _file(source: Path) -> list[str]:
+    return [*input_fence(), "-i", f"file:{source}"]
+
+
+def input_fence() -> list[str]:
+    """What ffmpeg may open on behalf of a stranger's file: nothing but that file, and only what we take on."""
     return [
         *("-protocol_whitelist", "file", "-format_whitelist", INPUT_FORMATS),
+        *("-codec_whitelist", ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS))),
         *("-max_pixels", str(MAX_PIXELS)),
-        *("-i", f"file:{source}"),
     ]
 
 
@@ -150,7 +157,10 @@ def _hls(name: str, segment_s: Fraction, start_number: int, out: Path) -> list[s
         # Without it a strict demuxer calls the first packet after a seam corrupt (continuity counter).
         options += ":mpegts_flags=+initial_discontinuity"
     return [
-        *("-avoid_negative_ts", "disabled"),  # here and in the inner muxer: else runs shift by the B-frame delay
+        *(
+            "-avoid_negative_ts",
+            "disabled",
+        ),  # here and in the inner muxer: else runs shift by the B-frame delay
         *("-f", "hls", "-hls_time", _floor_us(segment_s)),
         *("-hls_list_size", "0", "-hls_playlist_type", "event"),
         *("-hls_flags", "independent_segments+temp_file"),  # a name without .tmp is whole

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .command import INPUT_FORMATS
+from .command import input_fence
 from .model import EncodePlan
 
 POSTER_WIDTH = 1280
@@ -51,8 +51,8 @@ def poster_commands(ffmpeg: str, source: Path, plan: EncodePlan, out: Path) -> I
         yield [
             *_preamble(ffmpeg),
             *("-ss", f"{plan.duration_s * part:.3f}"),
-            *("-protocol_whitelist", "file", "-format_whitelist", INPUT_FORMATS, "-i", f"file:{source}"),
-            *("-map", "0:v:0", "-map_metadata", "-1", "-frames:v", "1", "-update", "1"),
+            *(*input_fence(), "-i", f"file:{source}"),
+            *("-map", "0:V:0", "-map_metadata", "-1", "-frames:v", "1", "-update", "1"),
             *("-vf", f"thumbnail={POSTER_CANDIDATES},{_shown_size(plan)}", "-q:v", "3"),
             *("-y", str(out)),
         ]
@@ -113,4 +113,6 @@ def _preamble(ffmpeg: str) -> list[str]:
 
 def _clock(seconds: float) -> str:
     millis = round(seconds * 1000)
-    return f"{millis // 3_600_000:02d}:{millis // 60_000 % 60:02d}:{millis // 1000 % 60:02d}.{millis % 1000:03d}"
+    return (
+        f"{millis // 3_600_000:02d}:{millis // 60_000 % 60:02d}:{millis // 1000 % 60:02d}.{millis % 1000:03d}"
+    )

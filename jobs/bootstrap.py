@@ -100,10 +100,16 @@ def chores(app: Flask) -> tuple[Chore, ...]:
             bell.ring()
         return freed
 
+    def finish_uploads() -> int:
+        finished = uploads.finish_interrupted_uploads()
+        if finished:
+            bell.ring()
+        return finished
+
     return (
         Chore("expired leases", min(sweep_s, 15), within(sweep)),
         Chore("unpublished encodes", sweep_s, within(publish.publish_finished)),
-        Chore("interrupted uploads", sweep_s, within(uploads.finish_interrupted_uploads)),
+        Chore("interrupted uploads", sweep_s, within(finish_uploads)),
         Chore("abandoned uploads", 3600, within(uploads.expire_uploads)),
         Chore("old sign-ins", 3600, within(admin_sessions.forget_expired)),
         Chore("old events", 3600, within(events.forget_old_events)),
@@ -128,7 +134,6 @@ def _only_one(path: Path) -> Iterator[IO[str]]:
 
 def _clear(work_root: Path) -> None:
     """Scratch of a killed predecessor; nobody else uses this name, see _only_one."""
-
 
     shutil.rmtree(work_root, ignore_errors=True)
     work_root.mkdir(parents=True)

@@ -22,7 +22,9 @@ class Chore:
     run: Callable[[], object]
 
 
-def run_chores(chores: tuple[Chore, ...], stop: threading.Event, now: Callable[[], float] = time.monotonic) -> None:
+def run_chores(
+    chores: tuple[Chore, ...], stop: threading.Event, now: Callable[[], float] = time.monotonic
+) -> None:
     """Do each chore at once, then on its interval, until told to stop. A failing chore does not end the others."""
     due = {chore.name: 0.0 for chore in chores}
     while not stop.is_set():

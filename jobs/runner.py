@@ -92,7 +92,9 @@ def failure_from(error: Exception) -> Failure:
         blameless = isinstance(error, StorageFull)
         return Failure(error.code, error.public_message, detail, error.is_final, blameless)
     if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
-        return Failure(StorageFull.code, "The disk is full. Everything finished so far is kept.", is_blameless=True)
+        return Failure(
+            StorageFull.code, "The disk is full. Everything finished so far is kept.", is_blameless=True
+        )
     if isinstance(error, Refused | Incomplete):
         return Failure(OutputInvalid.code, "What the encoder made was refused.", str(error))
     return Failure("internal_error", "Something unexpected went wrong in the worker.", repr(error))

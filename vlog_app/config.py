@@ -325,12 +325,6 @@ def notices(environ: Mapping[str, str] | None = None) -> list[str]:
     return [_notice(name) for name in names]
 
 
-def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment for processes we start: without the names they would only complain about again."""
-    source = os.environ if environ is None else environ
-    return {name: value for name, value in source.items() if not name.startswith(PREFIX) or _is_read(name)}
-
-
 def _known_values(environ: Mapping[str, str]) -> dict[str, str]:
     values: dict[str, str] = {}
     for name in Settings.model_fields:

@@ -11,7 +11,17 @@ from sqlalchemy.exc import OperationalError
 
 from encoder.errors import SourceUnreadable
 from encoder.model import Segment
-from jobs.contract import Claim, Failure, JobProgress, LeaseLost, Orders, Refused, Slot, Unavailable, WorkerInfo
+from jobs.contract import (
+    Claim,
+    Failure,
+    JobProgress,
+    LeaseLost,
+    Orders,
+    Refused,
+    Slot,
+    Unavailable,
+    WorkerInfo,
+)
 from jobs.worker import Bell
 
 from .config import settings

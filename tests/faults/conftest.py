@@ -92,7 +92,9 @@ def uploaded(app: Flask, film: Path) -> Video:
 
 
 def plan_of(video: Video) -> EncodePlan:
-    return EncodePlan.from_json(db.session.scalars(db.select(Encode.plan).where(Encode.video_id == video.id)).one())
+    return EncodePlan.from_json(
+        db.session.scalars(db.select(Encode.plan).where(Encode.video_id == video.id)).one()
+    )
 
 
 def state_of(video: Video) -> str:

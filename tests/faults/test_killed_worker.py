@@ -108,9 +108,7 @@ def test_sigterm_lets_the_running_segment_land_and_costs_no_attempt(
     assert orphans() == []
 
 
-def test_a_killed_ffmpeg_is_tried_again(
-    uploaded: Video, folder: Path, start_worker: StartWorker
-) -> None:
+def test_a_killed_ffmpeg_is_tried_again(uploaded: Video, folder: Path, start_worker: StartWorker) -> None:
     worker = start_worker()
     wait_until(lambda: bool(list(folder.glob("480p_*.ts"))))
     for pid in orphans(of=worker.pid):

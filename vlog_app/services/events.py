@@ -44,5 +44,7 @@ def forget_old_events() -> int:
     """Drop fleeting events but the newest; returns how many went."""
     with transaction() as session:
         newest = session.scalar(select(func.max(Event.id))) or 0
-        old = delete(Event).where(Event.id < newest - FLEETING_KEPT, Event.kind.in_([k.value for k in FLEETING]))
+        old = delete(Event).where(
+            Event.id < newest - FLEETING_KEPT, Event.kind.in_([k.value for k in FLEETING])
+        )
         return session.execute(old).rowcount  # type: ignore[attr-defined,no-any-return]

@@ -117,7 +117,7 @@ def _lease(session: Session, job: Job, worker: WorkerInfo) -> Claim | None:
     session.flush()
     token = secrets.token_hex(16)
     lease_s = settings().lease_s
-    values = {
+    values: dict[str, Any] = {
         "lease_token": token,
         "lease_expires_at": now + timedelta(seconds=lease_s),
         "worker_id": worker.id,
@@ -286,7 +286,9 @@ def _end_failed(session: Session, job: Job, outcome: AttemptOutcome, failure: Fa
     error = {"error_code": failure.code, "error_message": failure.message[:500]}
     _move(session, job.id, Move.RELEASE, attempts_used=used, not_before_at=again, **_unleased(), **error)
     if outcome is AttemptOutcome.LOST:
-        record(session, job.video_id, EventKind.LOST, now, worker=attempt.worker_name, kept=attempt.segments_done)
+        record(
+            session, job.video_id, EventKind.LOST, now, worker=attempt.worker_name, kept=attempt.segments_done
+        )
     else:
         data = {"worker": attempt.worker_name, "message": failure.message, "wait_s": round(wait_s)}
         record(session, job.video_id, EventKind.TROUBLE, now, **data)
@@ -299,7 +301,7 @@ def retry_wait_s(outcome: AttemptOutcome, failure: Failure, used: int) -> float:
     if outcome is AttemptOutcome.LOST and used <= 1:
         return 0.0
     wait = min(MAX_BACKOFF_S, settings().retry_backoff_base * 2.0 ** (used - 1))
-    return wait * random.uniform(1 - JITTER, 1 + JITTER)
+    return wait * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (spreads load, guards nothing)
 
 
 def _fail_for_good(session: Session, job: Job, failure: Failure, used: int, now: datetime) -> None:
@@ -331,7 +333,9 @@ def cancel_encode(encode_id: int) -> None:
             raise IllegalMove(f"the encode is {encode.state}")
         now = database_now(session)
         _stop_jobs(session, encode.id, now)
-        end_encode(session, encode, "cancelled", "cancelled", "Encoding was stopped. What is finished is kept.", now)
+        end_encode(
+            session, encode, "cancelled", "cancelled", "Encoding was stopped. What is finished is kept.", now
+        )
         record(session, encode.video_id, EventKind.CANCELLED, now)
 
 
@@ -343,9 +347,14 @@ def retry_encode(encode_id: int) -> None:
             raise IllegalMove(f"the encode is {encode.state}")
         now = database_now(session)
         for job in session.scalars(select(Job).where(Job.encode_id == encode.id)):
-            fresh = {"attempts_used": 0, "not_before_at": now, "finished_at": None}
+            fresh: dict[str, Any] = {"attempts_used": 0, "not_before_at": now, "finished_at": None}
             _move(session, job.id, Move.RETRY, error_code=None, error_message=None, **fresh)
-        encode.state, encode.error_code, encode.error_message, encode.finished_at = "encoding", None, None, None
+        encode.state, encode.error_code, encode.error_message, encode.finished_at = (
+            "encoding",
+            None,
+            None,
+            None,
+        )
         video = session.get_one(Video, encode.video_id)
         video.state, video.error_code, video.error_message = "processing", None, None
         update_viewable(session, encode, now)
@@ -355,7 +364,9 @@ def retry_encode(encode_id: int) -> None:
 def redo_jobs(session: Session, encode: Encode, missing: set[tuple[str, int]], now: datetime) -> None:
     """Segments that were handed in are gone from the disk: queue the jobs that made them once more."""
     for job in session.scalars(select(Job).where(Job.encode_id == encode.id, Job.kind.in_(ESSENTIAL))):
-        cells = {(name, index) for name in job.renditions for index in range(job.first_segment, job.end_segment)}
+        cells = {
+            (name, index) for name in job.renditions for index in range(job.first_segment, job.end_segment)
+        }
         if cells & missing:
             _move(session, job.id, Move.REDO, not_before_at=now, finished_at=None)
 

@@ -1,15 +1,12 @@
-"""Getting a file in: an upload is announced, receives bytes, is judged, and becomes a video exactly once."""
+"""Getting a file in: an upload is announced, its room reserved, and its bytes taken; the last one finishes it."""
 
 from __future__ import annotations
 
 import base64
-import logging
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -17,85 +14,62 @@ from sqlalchemy.orm import Session
 
 from encoder.errors import SourceUnreadable
 from encoder.layout import human_bytes
-from encoder.model import Source
-from encoder.probe import probe
 
 from .. import storage
 from ..config import settings
-from ..extensions import db, transaction
+from ..extensions import transaction
 from ..models import Upload, Video
-from . import queue
 from .incoming import CHECKSUMS, Busy, Gone, Receiver, TooLong, size_of
-from .slugs import unique_slug
+from .upload_finish import expire_uploads, finish_interrupted_uploads, finish_upload
+from .upload_records import (
+    MAX_NAME,
+    Incoming,
+    NewUpload,
+    Received,
+    UploadError,
+    as_incoming,
+    as_json,
+    discard,
+    let_go_of_the_database,
+    list_open_uploads,
+    look_up,
+    one_line,
+    path_of,
+    receiver_for,
+)
 
-logger = logging.getLogger(__name__)
+__all__ = [
+    "MAX_NAME",
+    "Checksum",
+    "Incoming",
+    "NewUpload",
+    "Received",
+    "UploadError",
+    "append",
+    "as_json",
+    "check_length",
+    "create_upload",
+    "describe_whole",
+    "discard",
+    "expire_uploads",
+    "find_upload",
+    "finish_interrupted_uploads",
+    "finish_upload",
+    "list_open_uploads",
+    "parse_checksum",
+    "receive_whole",
+    "rename_upload",
+]
 
 UPLOAD_LIFE = timedelta(hours=24)  # after the last byte; then the part that came is thrown away
 MAX_OPEN = 100  # uploads under way at once
-MAX_NAME = 255
 MAX_DESCRIPTION = 20_000
-ORPHAN_AGE_S = 3600.0  # a file without a row may belong to a row that is about to be committed
-
-
-class UploadError(Exception):
-    """`code` is stable, `public_message` may be shown; `facts` are numbers for programs."""
-
-    def __init__(self, code: str, public_message: str, **facts: int | str) -> None:
-        super().__init__(public_message)
-        self.code = code
-        self.public_message = public_message
-        self.facts = facts
-
-
-@dataclass(frozen=True, slots=True)
-class NewUpload:
-    """What a client announces. `is_exact` is False when only an upper limit of the length is known."""
-
-    length_bytes: int
-    filename: str = ""
-    title: str = ""
-    description: str = ""
-    idempotency_key: str | None = None
-    is_exact: bool = True
-    modified: str = ""  # the file's own time stamp as the client gives it: tells two files of one name apart
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """An upload as it stands. `offset` is what is safe on disk."""
-
-    id: str
-    length_bytes: int
-    offset: int
-    filename: str
-    title: str
-    expires_at: datetime
-    modified: str = ""
-    is_exact: bool = True
-    video_id: int | None = None
-    slug: str | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        return self.is_exact and self.offset == self.length_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A finished upload."""
-
-    video_id: int
-    slug: str
-    title: str
 
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
     algorithm: str
     digest: bytes = field(repr=False)
-
-
-# -- announcing ---------------------------------------------------------------------------------------------------
 
 
 def create_upload(new: NewUpload, now: datetime | None = None) -> Incoming:
@@ -112,13 +86,13 @@ def create_upload(new: NewUpload, now: datetime | None = None) -> Incoming:
                 _open_storage(session)
                 _reserve(session, new.length_bytes)
                 upload = _insert(session, new, now)
-            return _as_incoming(session, upload)
+            return as_incoming(session, upload)
     except IntegrityError:  # two requests with the same key at once: the other one made it
         with transaction() as session:
             upload = _same_key(session, new.idempotency_key)
             if upload is None:
                 raise
-            return _as_incoming(session, upload)
+            return as_incoming(session, upload)
 
 
 def check_length(length: int) -> None:
@@ -153,7 +127,7 @@ def _reserve(session: Session, length: int) -> None:
             "too_many_uploads",
             f"{MAX_OPEN} uploads are under way already. Finish or cancel some, then try again. Nothing was sent.",
         )
-    spoken_for = sum(max(0, upload.length_bytes - (size_of(_path(upload.id)) or 0)) for upload in live)
+    spoken_for = sum(max(0, upload.length_bytes - (size_of(path_of(upload.id)) or 0)) for upload in live)
     free = storage.free_bytes(settings().storage_path) - settings().storage_reserve_bytes - spoken_for
     if length > free:
         raise storage.StorageLow(
@@ -169,8 +143,8 @@ def _insert(session: Session, new: NewUpload, now: datetime) -> Upload:
         id=secrets.token_hex(16),
         idempotency_key=new.idempotency_key,
         length_bytes=new.length_bytes,
-        filename=_one_line(new.filename),
-        title=_one_line(new.title),
+        filename=one_line(new.filename),
+        title=one_line(new.title),
         description=new.description.strip()[:MAX_DESCRIPTION],
         extra={"is_exact": new.is_exact, "modified": new.modified[:32]},
         created_at=now,
@@ -179,27 +153,19 @@ def _insert(session: Session, new: NewUpload, now: datetime) -> Upload:
     session.add(upload)
     session.flush()
     storage.make_folder(settings().incoming_dir)
-    storage.create_empty(_path(upload.id))
+    storage.create_empty(path_of(upload.id))
     return upload
-
-
-def _one_line(text: str) -> str:
-    """Text as a label: no line breaks or control signs, spaces folded, not too long."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:MAX_NAME]
-
-
-# -- receiving ----------------------------------------------------------------------------------------------------
 
 
 def find_upload(upload_id: str) -> Incoming | None:
     """Where an upload stands; one that had everything but was interrupted before its end is finished first."""
-    found = _look_up(upload_id)
+    found = look_up(upload_id)
     if found is not None and found.is_whole and found.video_id is None:
         try:
             finish_upload(upload_id)
         except (Busy, Gone):
             return found
-        return _look_up(upload_id)
+        return look_up(upload_id)
     return found
 
 
@@ -217,14 +183,14 @@ def append(
     (`offset_mismatch`, `checksum_mismatch`), StorageLow (bytes are kept), SourceUnreadable (nothing is kept), and
     whatever `pieces` raises when the connection breaks (bytes are kept).
     """
-    upload = _look_up(upload_id)
+    upload = look_up(upload_id)
     if upload is None:
         raise Gone
     if upload.video_id is not None:
         return _append_to_finished(upload, offset)
-    _let_go_of_the_database()
+    let_go_of_the_database()
     try:
-        with _receiver(upload) as receiver:
+        with receiver_for(upload) as receiver:
             if offset != receiver.offset:
                 raise UploadError("offset_mismatch", "This part does not begin where the last one ended.")
             if announced is not None and offset + announced > upload.length_bytes:
@@ -265,8 +231,8 @@ def receive_whole(new: NewUpload, pieces: Iterator[bytes]) -> str:
     if upload.video_id is not None:  # the same key again, after an answer that got lost
         return upload.id
     try:
-        _let_go_of_the_database()
-        with _receiver(upload) as receiver:
+        let_go_of_the_database()
+        with receiver_for(upload) as receiver:
             receiver.rewind_to(0)
             for piece in pieces:
                 receiver.write(piece)
@@ -294,9 +260,9 @@ def describe_whole(upload_id: str, *, title: str, description: str) -> None:
             raise Gone
         if upload.video_id is not None:
             return
-        upload.title = _one_line(title)
+        upload.title = one_line(title)
         upload.description = description.strip()[:MAX_DESCRIPTION]
-        upload.length_bytes = size_of(_path(upload_id)) or 0
+        upload.length_bytes = size_of(path_of(upload_id)) or 0
         upload.extra = {"is_exact": True}
 
 
@@ -306,18 +272,7 @@ def rename_upload(upload_id: str, title: str) -> None:
         upload = session.get(Upload, upload_id)
         if upload is None or upload.video_id is not None:
             raise Gone
-        upload.title = _one_line(title)
-
-
-def discard(upload_id: str) -> bool:
-    """Nothing of an unfinished upload stays. A finished one only forgets its id. False when there was none."""
-    with transaction() as session:
-        upload = session.get(Upload, upload_id)
-        if upload is None:
-            return False
-        session.delete(upload)
-    storage.remove(_path(upload_id))
-    return True
+        upload.title = one_line(title)
 
 
 def _keep_alive(upload_id: str) -> None:
@@ -327,223 +282,9 @@ def _keep_alive(upload_id: str) -> None:
             upload.expires_at = datetime.now(UTC) + UPLOAD_LIFE
 
 
-# -- finishing ----------------------------------------------------------------------------------------------------
-
-
-def finish_upload(upload_id: str) -> Received:
-    """Turn a complete upload into a video: check, place, and commit row and work together. Exactly once:
-
-    1. under the file's lock, a second caller waits, then finds the video;
-    2. the file is probed in a limited child; a refused one leaves nothing behind;
-    3. one transaction: video row, second name for the file, plan, and the upload's `video_id`;
-    4. the first name goes. A crash before 3 commits is found by `finish_interrupted_uploads`, one after it by
-       `expire_uploads`.
-    """
-    upload = _look_up(upload_id)
-    if upload is None:
-        raise Gone
-    if upload.video_id is None:
-        upload = _finish_locked(upload)
-    assert upload.video_id is not None and upload.slug is not None
-    return Received(upload.video_id, upload.slug, upload.title)
-
-
-def _finish_locked(upload: Incoming) -> Incoming:
-    try:
-        with _receiver(upload) as receiver:
-            path = receiver.path
-            _let_go_of_the_database()
-            source = probe(path)
-            video_id = _commit(upload.id, path, source)
-    except SourceUnreadable:
-        logger.info("upload refused", extra={"action": "upload_refused", "upload": upload.id})
-        discard(upload.id)
-        raise
-    except Gone:
-        finished = _look_up(upload.id)
-        if finished is None or finished.video_id is None:
-            raise
-        return finished
-    storage.remove(path)
-    logger.info("upload finished", extra={"action": "upload_finished", "video_id": video_id})
-    finished = _look_up(upload.id)
-    assert finished is not None
-    return finished
-
-
-def _commit(upload_id: str, path: Path, source: Source) -> int:
-    placed: list[Path] = []
-    try:
-        with transaction() as session:
-            upload = session.get(Upload, upload_id)
-            if upload is None:
-                raise Gone
-            _remove_stale_names(session, path)
-            video = _insert_video(session, upload, source)
-            target = storage.safe_join(settings().uploads_dir, f"{video.id}.{source.extension}")
-            video.source_path = str(target.relative_to(settings().storage_path))
-            storage.place(path, target)
-            placed.append(target)
-            queue.plan_encode(session, video, source)
-            upload.video_id = video.id
-            return int(video.id)
-    except BaseException:
-        for target in placed:
-            storage.unplace(path, target)
-        raise
-
-
-def _remove_stale_names(session: Session, path: Path) -> None:
-    """A crash just before the commit left a second name of this file that no row knows."""
-    if path.stat().st_nlink == 1:
-        return
-    for other in settings().uploads_dir.iterdir():
-        name = str(other.relative_to(settings().storage_path))
-        if other.samefile(path) and session.scalar(select(Video.id).where(Video.source_path == name)) is None:
-            storage.remove(other)
-
-
-def _insert_video(session: Session, upload: Upload, source: Source) -> Video:
-    now = datetime.now(UTC)
-    title = upload.title or _one_line(_stem(upload.filename)) or "Untitled"
-    video = Video(
-        title=title,
-        slug=unique_slug(session, title),
-        description=upload.description,
-        source_path="",
-        source_name=upload.filename,
-        source_size_bytes=source.size_bytes,
-        source=source.to_json(),
-        duration_s=source.duration_s,
-        width=source.width,
-        height=source.height,
-        created_at=now,
-        published_at=now,
-    )
-    session.add(video)
-    session.flush()
-    return video
-
-
-def _stem(filename: str) -> str:
-    """`Holiday 2026.final.mp4` is called `Holiday 2026.final`."""
-    stem, dot, _ = filename.rpartition(".")
-    return stem if dot and stem else filename
-
-
-# -- housekeeping -------------------------------------------------------------------------------------------------
-
-
-def finish_interrupted_uploads() -> int:
-    """Finish what had all its bytes when the server went away. Called at start and by the scheduler."""
-    finished = 0
-    for upload in list_open_uploads():
-        if not upload.is_whole:
-            continue
-        try:
-            finish_upload(upload.id)
-            finished += 1
-        except (Busy, Gone, SourceUnreadable):
-            continue  # somebody else has it, or it was no film and is gone
-    return finished
-
-
-def expire_uploads(now: datetime | None = None) -> int:
-    """Throw away uploads that stood still for a day, and files that belong to none."""
-    now = now or datetime.now(UTC)
-    old = db.session.scalars(select(Upload.id).where(Upload.expires_at <= now)).all()
-    db.session.rollback()
-    for upload_id in old:
-        discard(upload_id)
-    _remove_orphans(now)
-    return len(old)
-
-
-def _remove_orphans(now: datetime) -> None:
-    folder = settings().incoming_dir
-    if not folder.is_dir():
-        return
-    known = set(db.session.scalars(select(Upload.id).where(Upload.video_id.is_(None))))
-    db.session.rollback()
-    for path in folder.iterdir():
-        age_s = now.timestamp() - path.stat().st_mtime
-        if path.name not in known and age_s > ORPHAN_AGE_S:
-            storage.remove(path)
-
-
-def list_open_uploads() -> list[Incoming]:
-    """Uploads that are not videos yet, oldest first."""
-    rows = db.session.scalars(
-        select(Upload).where(Upload.video_id.is_(None)).order_by(Upload.created_at)
-    ).all()
-    found = [_as_incoming(db.session(), row) for row in rows]
-    db.session.rollback()
-    return found
-
-
-# -- small ones ---------------------------------------------------------------------------------------------------
-
-
 def parse_checksum(header: str) -> Checksum:
     """tus: `sha256 <base64>`. Raises ValueError."""
     algorithm, _, digest = header.partition(" ")
     if algorithm not in CHECKSUMS:
         raise ValueError("unknown checksum algorithm")
     return Checksum(algorithm, base64.b64decode(digest, validate=True))
-
-
-def _look_up(upload_id: str) -> Incoming | None:
-    row = db.session.get(Upload, upload_id, populate_existing=True)
-    found = _as_incoming(db.session(), row) if row is not None else None
-    db.session.rollback()
-    return found
-
-
-def _as_incoming(session: Session, row: Upload) -> Incoming:
-    slug = title = None
-    if row.video_id is not None:
-        slug, title = session.execute(select(Video.slug, Video.title).where(Video.id == row.video_id)).one()
-    return Incoming(
-        id=row.id,
-        length_bytes=row.length_bytes,
-        offset=row.length_bytes if row.video_id is not None else size_of(_path(row.id)) or 0,
-        filename=row.filename,
-        title=title or row.title,
-        expires_at=row.expires_at,
-        modified=str(row.extra.get("modified", "")),
-        is_exact=bool(row.extra.get("is_exact", True)),
-        video_id=row.video_id,
-        slug=slug,
-    )
-
-
-def _receiver(upload: Incoming) -> Receiver:
-    return Receiver(
-        _path(upload.id),
-        length=upload.length_bytes,
-        reserve_bytes=settings().storage_reserve_bytes,
-        is_exact=upload.is_exact,
-    )
-
-
-def _path(upload_id: str) -> Path:
-    return storage.safe_join(settings().incoming_dir, upload_id)
-
-
-def _let_go_of_the_database() -> None:
-    """No connection is held while bytes arrive or a child works: that can take hours."""
-    db.session.rollback()
-
-
-def as_json(upload: Incoming) -> dict[str, Any]:
-    return {
-        "id": upload.id,
-        "filename": upload.filename,
-        "title": upload.title,
-        "modified": upload.modified,
-        "length": upload.length_bytes,
-        "offset": upload.offset,
-        "expires_at": upload.expires_at.isoformat(),
-        "video_id": upload.video_id,
-        "slug": upload.slug,
-    }

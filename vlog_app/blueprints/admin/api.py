@@ -15,6 +15,7 @@ from .forms import take_form
 from .uploads import idempotency_key
 
 blueprint = Blueprint("admin_api", __name__, url_prefix="/api")
+limiter.limit(lambda: settings().rate_limit_admin_default)(blueprint)
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 500
 # Existing clients know four words; a film that can be watched already is still being processed to them.

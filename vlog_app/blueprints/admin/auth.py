@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, abort, g, jsonify, redirect, render_template, request, send_file, url_for
+from flask import Flask, Response, abort, g, jsonify, render_template, request, send_file, url_for
 
 from ...config import settings
 from ...errors import Problem, wants_json
 from ...extensions import limiter
-from ...fragments import choose_theme, local_path
+from ...fragments import choose_theme, local_path, see_other
 from ...services import admin_sessions
 from ...services.admin_sessions import SignIn, utc_now
 from . import queries
@@ -36,10 +36,11 @@ def guard() -> Response | None:
     g.signed_in = False
     if request.endpoint in OPEN_ENDPOINTS:
         return None
+    if admin_sessions.needs_no_login():
+        return None
     given = request.headers.get("X-Admin-Secret")
     if given is not None:
-        return _judge_header(given)
-    if admin_sessions.needs_no_login():
+        _judge_header(given)
         return None
     g.signed_in = admin_sessions.is_signed_in(request.cookies.get(COOKIE), utc_now())
     return None if g.signed_in else _refuse()
@@ -57,13 +58,13 @@ def _judge_header(given: str) -> None:
 def _refuse() -> Response:
     if wants_json() or request.headers.get("HX-Request") or request.method not in ("GET", "HEAD"):
         raise Problem(401, "not_signed_in", "You are signed out. Nothing was changed. Sign in and try again.")
-    return redirect(url_for("admin.login", next=request.full_path.rstrip("?")), code=303)  # type: ignore[return-value]
+    return see_other(url_for("admin.login", next=request.full_path.rstrip("?")))
 
 
 @blueprint.get("/login")
 def login() -> str | Response:
     if admin_sessions.needs_no_login() or admin_sessions.is_signed_in(request.cookies.get(COOKIE), utc_now()):
-        return redirect(_next_url(), code=303)  # type: ignore[return-value]
+        return see_other(_next_url())
     link = request.args.get("link", "")
     if link:
         return _login_page(link=link if admin_sessions.is_login_link(link) else None, link_is_spent=True)
@@ -100,9 +101,9 @@ def login_frame(slug: str) -> Response:
 @blueprint.post("/logout")
 def logout() -> Response:
     _end_session()
-    answer = redirect(url_for("admin.login"), code=303)
+    answer = see_other(url_for("admin.login"))
     answer.delete_cookie(COOKIE)
-    return answer  # type: ignore[return-value]
+    return answer
 
 
 @blueprint.post("/api/auth/login")
@@ -144,7 +145,9 @@ def _try_secret(given: str) -> Problem | None:
     """None = right. Each wrong one counts; after five the address waits."""
     address = request.remote_addr or ""
     if admin_sessions.admin_secret() is None:
-        return Problem(503, "no_secret", "This server has no admin secret yet. Set VLOG_ADMIN_API_SECRET and restart it.")
+        return Problem(
+            503, "no_secret", "This server has no admin secret yet. Set VLOG_ADMIN_API_SECRET and restart it."
+        )
     try:
         _refuse_if_waiting(address)
     except Problem as waiting:
@@ -174,7 +177,9 @@ def _refuse_if_waiting(address: str) -> None:
     raise Problem(429, "too_many_tries", words, headers={"Retry-After": str(wait_s)})
 
 
-def _login_page(*, problem: Problem | None = None, link: str | None = None, link_is_spent: bool = False) -> str:
+def _login_page(
+    *, problem: Problem | None = None, link: str | None = None, link_is_spent: bool = False
+) -> str:
     return render_template(
         "admin/login.html",
         problem=problem.detail if problem else None,
@@ -193,9 +198,9 @@ def _next_url() -> str:
 def _welcome(*, keep: bool) -> Response:
     """A new id at every sign-in: the one that was there before, if any, ends."""
     _end_session()
-    answer = redirect(_next_url(), code=303)
+    answer = see_other(_next_url())
     _set_cookie(answer, admin_sessions.sign_in(utc_now(), keep=keep))
-    return answer  # type: ignore[return-value]
+    return answer
 
 
 def _end_session() -> None:

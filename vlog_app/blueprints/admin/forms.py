@@ -9,7 +9,7 @@ from ...errors import Problem
 from ...services import uploads
 from ...services.uploads import NewUpload, Received
 from .multipart import FileForm
-from .receiving import receiving, wake_workers
+from .receiving import read_body, receiving, wake_workers
 
 
 def take_form(idempotency_key: str | None = None) -> Received:
@@ -49,7 +49,7 @@ def _open_form() -> FileForm:
         and request.content_length > settings().max_upload_size + FORM_BYTES
     ):
         uploads.check_length(request.content_length)
-    return FileForm(request.stream, boundary)
+    return FileForm(read_body, boundary)
 
 
 def _most_bytes() -> int:

@@ -25,7 +25,12 @@ from .blueprint import blueprint
 BEAT_S = 5.0  # the page calls a stream silent after 10 s
 PROGRESS_EVERY_S = 1.0  # full numbers of one video, at most
 MAX_IDS = 200
-STATUS_WORDS = {"pending": "pending", "processing": "processing", "viewable": "processing", "ready": "completed"}
+STATUS_WORDS = {
+    "pending": "pending",
+    "processing": "processing",
+    "viewable": "processing",
+    "ready": "completed",
+}
 
 
 @blueprint.get("/api/events/progress")
@@ -53,7 +58,9 @@ def _wanted_ids() -> frozenset[int] | None:
         return None
     parts = text.split(",")
     if len(parts) > MAX_IDS or not all(part.strip().isdecimal() and len(part) < 12 for part in parts):
-        raise Problem(422, "invalid", [{"loc": ["query", "video_ids"], "msg": "Numbers with commas, 200 at most."}])
+        raise Problem(
+            422, "invalid", [{"loc": ["query", "video_ids"], "msg": "Numbers with commas, 200 at most."}]
+        )
     return frozenset(int(part) for part in parts)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Callable, Iterator
 
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
@@ -15,11 +14,11 @@ MAX_HEADER_BYTES = 512 * 1024  # what the decoder may hold back while it looks f
 
 
 class FileForm:
-    """Reads `stream` part by part: `open_file`, then `pieces`, then `rest`. `fields` fills up on the way."""
+    """Reads a body part by part: `open_file`, then `pieces`, then `rest`. `fields` fills up on the way."""
 
-    def __init__(self, stream: IO[bytes], boundary: str) -> None:
+    def __init__(self, read: Callable[[int], bytes], boundary: str) -> None:
         self._decoder = MultipartDecoder(boundary.encode("latin-1"), MAX_HEADER_BYTES, max_parts=MAX_PARTS)
-        self._stream = stream
+        self._read = read
         self._parts = self._events()
         self.fields: dict[str, str] = {}
         self.filename = ""
@@ -80,6 +79,6 @@ class FileForm:
                 return
             if isinstance(event, NeedData):
                 # The decoder takes None as the end of the input; a form that ends early is then an error.
-                self._decoder.receive_data(self._stream.read(PIECE_BYTES) or None)
+                self._decoder.receive_data(self._read(PIECE_BYTES) or None)
                 continue
             yield event

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVarTuple
 from urllib.parse import urlsplit
 
 from flask import request
@@ -32,6 +32,7 @@ RULER_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 FLEETING = ("progress",)  # numbers that moved: nothing to tell
 
 EncodeVerb = Callable[[int], None]
+Ts = TypeVarTuple("Ts")
 MOVING_STATES = ("encoding", "viewable", "publishing")
 STOPPED_STATES = ("failed", "cancelled")
 
@@ -134,6 +135,7 @@ class VideoPage:
     grid: Grid | None
     encode: Encode | None
     poster_url: str | None
+    storyboard_url: str | None
     events: tuple[Event, ...]
 
     @property
@@ -157,7 +159,9 @@ TABS: dict[str, tuple[str, ColumnElement[bool] | None]] = {
 
 def videos_page(tab: str, search: str, page: int, now: datetime) -> VideosPage:
     total_query = _in_tab(_listed(select(func.count(Video.id)), search), tab)
-    query = _in_tab(_listed(select(Video, Encode), search), tab).order_by(Video.created_at.desc(), Video.id.desc())
+    query = _in_tab(_listed(select(Video, Encode), search), tab).order_by(
+        Video.created_at.desc(), Video.id.desc()
+    )
     found = db.session.execute(query.offset((page - 1) * PAGE_SIZE).limit(PAGE_SIZE)).all()
     sizes = _sizes([video.id for video, _ in found])
     return VideosPage(
@@ -184,7 +188,12 @@ def video_page(video_id: int, now: datetime) -> VideoPage | None:
         return None
     video, encode = found
     row = _row(video, encode, _sizes([video_id]).get(video_id, (0, 0)), now)
-    events = select(Event).where(Event.video_id == video_id, Event.kind.not_in(FLEETING)).order_by(Event.id.desc()).limit(EVENTS_SHOWN)
+    events = (
+        select(Event)
+        .where(Event.video_id == video_id, Event.kind.not_in(FLEETING))
+        .order_by(Event.id.desc())
+        .limit(EVENTS_SHOWN)
+    )
     return VideoPage(
         video=video,
         row=row,
@@ -192,6 +201,7 @@ def video_page(video_id: int, now: datetime) -> VideoPage | None:
         grid=row.grid or read_grid(video.id, video.generation, now),
         encode=encode,
         poster_url=links.poster_url(video),
+        storyboard_url=links.storyboard_url(video),
         events=tuple(db.session.scalars(events)),
     )
 
@@ -217,7 +227,7 @@ def _has_public_poster(now: datetime) -> ColumnElement[bool]:
     )
 
 
-def _listed(query: Select[Any], search: str) -> Select[Any]:
+def _listed(query: Select[*Ts], search: str) -> Select[*Ts]:
     joined = query.select_from(Video).outerjoin(
         Encode, and_(Encode.video_id == Video.id, Encode.generation == Video.generation)
     )
@@ -225,23 +235,31 @@ def _listed(query: Select[Any], search: str) -> Select[Any]:
     return joined.where(Video.title.icontains(search, autoescape=True)) if search else joined
 
 
-def _in_tab(query: Select[Any], tab: str) -> Select[Any]:
+def _in_tab(query: Select[*Ts], tab: str) -> Select[*Ts]:
     condition = TABS[tab][1]
     return query if condition is None else query.where(condition)
 
 
 def _tabs(search: str) -> tuple[Tab, ...]:
-    counts = [func.count(Video.id)]
-    counts += [func.count(Video.id).filter(condition) for _, condition in TABS.values() if condition is not None]
+    counts: list[ColumnElement[int]] = [func.count(Video.id)]
+    counts += [
+        func.count(Video.id).filter(condition) for _, condition in TABS.values() if condition is not None
+    ]
     found = db.session.execute(_listed(select(*counts), search)).one()
-    return tuple(Tab(key, label, number) for (key, (label, _)), number in zip(TABS.items(), found, strict=True))
+    return tuple(
+        Tab(key, label, number) for (key, (label, _)), number in zip(TABS.items(), found, strict=True)
+    )
 
 
 def _sizes(video_ids: list[int]) -> Mapping[int, tuple[int, int]]:
     """Video -> (bytes of all its renditions, rungs that are whole)."""
     whole = and_(Rendition.kind == "video", not_(Rendition.done_segments < Rendition.planned_segments))
     query = (
-        select(Encode.video_id, func.coalesce(func.sum(Rendition.size_bytes), 0), func.count(Rendition.id).filter(whole))
+        select(
+            Encode.video_id,
+            func.coalesce(func.sum(Rendition.size_bytes), 0),
+            func.count(Rendition.id).filter(whole),
+        )
         .join(Rendition, Rendition.encode_id == Encode.id)
         .where(Encode.video_id.in_(video_ids))
         .group_by(Encode.video_id)
@@ -275,10 +293,10 @@ def _state_words(video: Video, encode_state: str, grid: Grid | None, rungs: int)
     """Shape, word, and what stands beside it."""
     from ...formats import time_left
 
+    if encode_state == "cancelled":
+        return "held", "Cancelled", "What was finished is kept. Carry on whenever you like."
     if video.state == "failed" or encode_state == "failed":
         return "failed", "Stopped", video.error_message or "What was finished is kept."
-    if encode_state == "cancelled":
-        return "held", "Cancelled", "What was finished is kept."
     if grid is not None:
         left = f", {time_left(grid.eta_s)} left" if grid.eta_s is not None else ""
         return "moving", f"{grid.percent}%{left}", ""

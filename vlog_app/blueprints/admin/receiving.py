@@ -39,6 +39,15 @@ TOO_LONG = "More bytes came than were announced. What was announced is safe."
 ROOM_RETRY_S = 60
 
 
+class SenderGone(Problem):
+    """The connection broke, or nothing came for a while."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            408, "sender_silent", "The connection went silent. What came is safe. Go on from there."
+        )
+
+
 @contextmanager
 def receiving() -> Iterator[None]:
     """Around everything that takes bytes: silent senders end, and what goes wrong becomes an answer."""
@@ -46,7 +55,7 @@ def receiving() -> Iterator[None]:
     with _silent_senders_end():
         try:
             yield
-        except ClientDisconnected:
+        except (SenderGone, ClientDisconnected):
             raise
         except (Gone, Busy, TooLong, UploadError, StorageError, SourceUnreadable) as error:
             drain()
@@ -79,9 +88,17 @@ def as_problem(error: Exception) -> Problem:
     return Problem(STATUS.get(error.code, UNPROCESSABLE), error.code, error.public_message)
 
 
+def read_body(size: int) -> bytes:
+    """Some of the request's body, as soon as that much is here; empty at its end."""
+    try:
+        return request.stream.read(size)
+    except OSError as error:
+        raise SenderGone from error
+
+
 def body_pieces() -> Iterator[bytes]:
     """The request's body as it arrives."""
-    while piece := request.stream.read(PIECE_BYTES):
+    while piece := read_body(PIECE_BYTES):
         yield piece
 
 
@@ -89,9 +106,9 @@ def drain() -> None:
     """Read what is still coming, up to a limit."""
     left = DRAIN_BYTES
     try:
-        while left > 0 and (piece := request.stream.read(PIECE_BYTES)):
+        while left > 0 and (piece := read_body(PIECE_BYTES)):
             left -= len(piece)
-    except (OSError, HTTPException):
+    except HTTPException:
         return
 
 

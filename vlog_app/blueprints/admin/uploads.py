@@ -32,10 +32,15 @@ def _upload_rate() -> str:
     return settings().rate_limit_admin_upload
 
 
+def _page_rate() -> str:
+    return settings().rate_limit_admin_default
+
+
 # -- the page -----------------------------------------------------------------------------------------------------
 
 
 @blueprint.get("/upload")
+@limiter.limit(_page_rate)
 def page() -> str:
     return _render_page()
 
@@ -101,6 +106,7 @@ def offer(upload_id: str = "") -> Response:
 
 
 @blueprint.get("/uploads")
+@limiter.limit(_page_rate)
 def open_uploads() -> Response:
     """What is under way, for a page that was reloaded."""
     return jsonify([uploads.as_json(upload) for upload in uploads.list_open_uploads() if upload.is_exact])
@@ -168,6 +174,7 @@ def override(upload_id: str) -> Response:
 
 
 @blueprint.delete("/uploads/<upload_id>")
+@limiter.limit(_page_rate)
 def cancel(upload_id: str) -> Response:
     with receiving():
         if not uploads.discard(upload_id):
@@ -176,6 +183,7 @@ def cancel(upload_id: str) -> Response:
 
 
 @blueprint.post("/uploads/<upload_id>/title")
+@limiter.limit(_page_rate)
 def rename(upload_id: str) -> Response:
     """A title typed while the file is on its way."""
     with receiving():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from flask import Response, abort, redirect, render_template, request, url_for
+from flask import Response, abort, render_template, request, url_for
 
 from jobs.states import IllegalMove
 
 from ...extensions import limiter
-from ...fragments import render_block
+from ...fragments import render_block, see_other
 from ...services import catalog, queue
 from . import queries
 from .blueprint import blueprint
@@ -21,7 +21,7 @@ LAST_PAGE = 100_000
 
 @blueprint.get("/")
 def home() -> Response:
-    return redirect(url_for("admin.videos"), code=303)  # type: ignore[return-value]
+    return see_other(url_for("admin.videos"))
 
 
 @blueprint.get("/videos")
@@ -56,7 +56,7 @@ def edit_video(video_id: int) -> str | Response | tuple[str, int]:
     if problems:
         return _video_page(page, words={"title": title, "description": description}, problems=problems), 422
     catalog.describe(video_id, title, description)
-    return redirect(url_for("admin.video", video_id=video_id, saved=1), code=303)  # type: ignore[return-value]
+    return see_other(url_for("admin.video", video_id=video_id, saved=1))
 
 
 @blueprint.get("/videos/<int:video_id>/encoding")
@@ -83,8 +83,8 @@ def _act(video_id: int, verb: queries.EncodeVerb) -> Response:
         try:
             verb(page.encode.id)
         except IllegalMove:
-            return redirect(url_for("admin.video", video_id=video_id, late=1), code=303)  # type: ignore[return-value]
-    return redirect(url_for("admin.video", video_id=video_id), code=303)  # type: ignore[return-value]
+            return see_other(url_for("admin.video", video_id=video_id, late=1))
+    return see_other(url_for("admin.video", video_id=video_id))
 
 
 def _page_or_404(video_id: int) -> queries.VideoPage:

@@ -48,14 +48,26 @@ def _sentence(kind: str, data: dict[str, Any]) -> tuple[str, str, str] | None:
         case EventKind.READY:
             return "done", "", "Everything is finished and published."
         case EventKind.LOST:
-            return "held", worker, f"vanished. Its {_segments(data.get('kept', 0))} kept; the rest goes on elsewhere."
+            return (
+                "held",
+                worker,
+                f"vanished. Its {_segments(data.get('kept', 0))} kept; the rest goes on elsewhere.",
+            )
         case EventKind.TROUBLE:
-            again = f" It is tried again in {time_left(data['wait_s'])}." if data.get("wait_s") else " It is tried again."
+            again = (
+                f" It is tried again in {time_left(data['wait_s'])}."
+                if data.get("wait_s")
+                else " It is tried again."
+            )
             return "failed", worker, f"had trouble: {data.get('message', '')}{again}"
         case EventKind.FAILED:
             return "failed", "", f"{data.get('message', 'Encoding failed.')} What was finished is kept."
         case EventKind.DEMAND:
-            return "moving", "", f"A viewer asked for segment {int(data.get('segment', 0)) + 1}: it goes first."
+            return (
+                "moving",
+                "",
+                f"A viewer asked for segment {int(data.get('segment', 0)) + 1}: it goes first.",
+            )
         case EventKind.CANCELLED:
             return "held", "", "Encoding was cancelled. What was finished is kept."
         case EventKind.RETRIED:
@@ -70,7 +82,9 @@ def _sentence(kind: str, data: dict[str, Any]) -> tuple[str, str, str] | None:
 def _work(data: dict[str, Any]) -> str:
     names = [name for name in data.get("renditions", []) if isinstance(name, str)]
     if not names:
-        return {"poster": "the poster", "storyboard": "the preview pictures"}.get(str(data.get("kind") or data.get("job_kind")), "its work")
+        return {"poster": "the poster", "storyboard": "the preview pictures"}.get(
+            str(data.get("job")), "its work"
+        )
     first, end = int(data.get("first", 0)), int(data.get("end", 0))
     rungs = ", ".join("audio" if name.startswith("audio") else name for name in names)
     return f"segments {first + 1} to {end} of {rungs}"

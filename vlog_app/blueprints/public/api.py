@@ -47,7 +47,8 @@ def video(slug: str) -> Response:
     grid = load_grid(db.session(), found)
     rows = [row.rendition for row in grid.rows if row.rendition.kind == "video"] if grid else []
     qualities = [
-        {"quality": r.name, "width": r.width, "height": r.height, "bitrate": r.max_bitrate_bps // 1000} for r in rows
+        {"quality": r.name, "width": r.width, "height": r.height, "bitrate": r.max_bitrate_bps // 1000}
+        for r in rows
     ]
     more = {
         "source_width": found.width,

@@ -63,9 +63,9 @@ def file(slug: str, name: str) -> Response:
         return _media_playlist(slug, match["rendition"])
     if match := SEGMENT.fullmatch(name):
         return _segment(slug, match["rendition"], int(match["index"]), name)
-    if PICTURE.fullmatch(name):
-        return _picture(slug, name)
-    abort(404)
+    if not PICTURE.fullmatch(name):
+        abort(404)
+    return _picture(slug, name)
 
 
 @blueprint.post("/api/videos/<slug>/demand")
@@ -98,7 +98,8 @@ def _playlist(text: str) -> Response:
     response = Response(text, mimetype=TYPES[".m3u8"])
     response.add_etag()
     response.headers["Cache-Control"] = "no-cache"
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _segment(slug: str, rendition: str, index: int, name: str) -> Response:
@@ -140,7 +141,9 @@ def _picture(slug: str, name: str) -> Response:
 
 
 def _send(path: Path, *, immutable: bool) -> Response:
-    response = send_file(path, mimetype=TYPES[path.suffix], conditional=True, max_age=YEAR_S if immutable else 0)
+    response = send_file(
+        path, mimetype=TYPES[path.suffix], conditional=True, max_age=YEAR_S if immutable else 0
+    )
     if immutable:
         response.cache_control.immutable = True
     return response

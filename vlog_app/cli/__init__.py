@@ -1,0 +1,24 @@
+"""`flask vlog ...`: one file per noun. Commands import what they need when they run, so that starting is quick."""
+
+from flask import Flask
+from flask.cli import AppGroup
+
+from . import database, doctor, listing, scheduler, settings, up, upload, worker
+
+vlog = AppGroup("vlog", help="Run and use VLog.")
+
+for command in (
+    up.up,
+    upload.upload,
+    listing.list_videos,
+    doctor.doctor,
+    settings.show_settings,
+    worker.worker,
+    scheduler.scheduler,
+    database.database,
+):
+    vlog.add_command(command)
+
+
+def init_app(app: Flask) -> None:
+    app.cli.add_command(vlog)
