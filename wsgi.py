@@ -7,7 +7,12 @@ from flask import Flask
 from vlog_app import Surface, create_app
 from vlog_app.config import SettingsError, load_settings, notices
 
-SURFACES: dict[str, Surface] = {"public": "public", "admin": "admin", "worker_api": "worker_api", "app": "cli"}
+SURFACES: dict[str, Surface] = {
+    "public": "public",
+    "admin": "admin",
+    "worker_api": "worker_api",
+    "app": "cli",
+}
 
 
 def __getattr__(name: str) -> Flask:

@@ -61,7 +61,9 @@ def measure(site: Site, source: Path) -> dict[str, float]:
         base = f"{site.public_url}/videos/{slug}"
         master = _until_answered(client, f"{base}/master.m3u8")
         names = [line for line in master.splitlines() if line and not line.startswith("#")]
-        names += [line.split('URI="')[1].split('"')[0] for line in master.splitlines() if "TYPE=AUDIO" in line]
+        names += [
+            line.split('URI="')[1].split('"')[0] for line in master.splitlines() if "TYPE=AUDIO" in line
+        ]
         for name in names:
             segment = _first_uri(_until_answered(client, f"{base}/{name}"))
             _until_answered(client, f"{base}/{segment}")
@@ -74,7 +76,11 @@ def _upload(client: httpx2.Client, site: Site, source: Path, clock: Clock) -> st
     about = {"Upload-Length": str(size), "Upload-Metadata": f"filename {b64encode(b'film.mp4').decode()}"}
     created = client.post(f"{site.admin_url}/uploads", headers=headers | about)
     created.raise_for_status()
-    body = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream", "Content-Length": str(size)}
+    body = {
+        "Upload-Offset": "0",
+        "Content-Type": "application/offset+octet-stream",
+        "Content-Length": str(size),
+    }
     where = httpx2.URL(site.admin_url).join(created.headers["Location"])
     done = client.patch(where, headers=headers | body, content=iter(clock))
     done.raise_for_status()
@@ -94,7 +100,9 @@ def _first_uri(playlist: str) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--height", type=int, default=1080)
     parser.add_argument("--source", type=Path)

@@ -62,7 +62,7 @@ def fitting_rungs(source: Source, ladder: tuple[Rung, ...] = LADDER) -> tuple[Ru
 def size_on(rung: Rung, source: Source) -> tuple[int, int]:
     """Width and height of the source on this rung: even, same shape, never larger than the source."""
     scale = min(Fraction(1), Fraction(rung.lines) / ladder_lines(source))
-    return _even(source.width * scale), _even(source.height * scale)
+    return _even(source.width * scale, source.width), _even(source.height * scale, source.height)
 
 
 def audio_bitrate(top: Rung) -> int:
@@ -71,5 +71,6 @@ def audio_bitrate(top: Rung) -> int:
     return AUDIO_BPS if top.lines >= 720 else AUDIO_BPS_BELOW_720
 
 
-def _even(length: Fraction) -> int:
-    return max(2, round(length / 2) * 2)
+def _even(length: Fraction, most: int) -> int:
+    nearest = round(length / 2) * 2
+    return max(2, nearest if nearest <= most else nearest - 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import random
 import signal
@@ -90,7 +91,7 @@ def check_rung(folder: Path, plan: EncodePlan, name: str, ffmpeg: str, tmp_path:
 def check_sound(folder: Path, plan: EncodePlan, ffmpeg: str, tmp_path: Path) -> None:
     files = [folder / f"audio_{index:04d}.ts" for index in range(plan.segment_count)]
     times = audio_times(files, tmp_path / "audio.ts")
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert all(abs(gap - 1024) <= 1 for gap in gaps)  # 90 kHz cannot say 1024/48000 exactly
     assert abs(times[-1] / 48_000 - plan.duration_s) < 0.05
     assert decoder_words(ffmpeg, join(files, tmp_path / "audio.ts")) == ""

@@ -117,7 +117,7 @@ def test_a_long_film_is_binned_and_says_so(admin_client: FlaskClient) -> None:
     video = make_video(source=make_source(seconds=3877))
     make_progress(video, {"360p": 10})
     page = admin_client.get(f"/videos/{video.id}").text
-    assert "one column is <br>5 6 s segments" in page
+    assert "one column is <br>5 segments of 6 s" in page
 
 
 def test_live_parts_exist_only_while_something_moves(admin_client: FlaskClient) -> None:

@@ -16,15 +16,17 @@ def register_blueprints(app: Flask, surface: str) -> None:
 
 
 def _register_public(app: Flask) -> None:
-    from .public import api, media, pages
+    from .public.api import blueprint as api
+    from .public.media import blueprint as media
+    from .public.pages import blueprint as pages
 
-    for module in (pages, media, api):
-        app.register_blueprint(module.blueprint)
+    for blueprint in (pages, media, api):
+        app.register_blueprint(blueprint)
 
 
 def _register_admin(app: Flask) -> None:
     from .admin import register
-    from .public import media
+    from .public.media import blueprint as media
 
     register(app)
-    app.register_blueprint(media.blueprint)
+    app.register_blueprint(media)

@@ -52,4 +52,6 @@ class Video(db.Model):  # type: ignore[name-defined,misc]
     published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
-    encodes: Mapped[list[Encode]] = relationship(back_populates="video", order_by="Encode.generation", lazy="raise")
+    encodes: Mapped[list[Encode]] = relationship(
+        back_populates="video", order_by="Encode.generation", lazy="raise"
+    )

@@ -72,7 +72,9 @@ class Segment(db.Model):  # type: ignore[name-defined,misc]
 
     __tablename__ = "segments"
 
-    rendition_id: Mapped[int] = mapped_column(ForeignKey("renditions.id", ondelete="CASCADE"), primary_key=True)
+    rendition_id: Mapped[int] = mapped_column(
+        ForeignKey("renditions.id", ondelete="CASCADE"), primary_key=True
+    )
     index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     duration_s: Mapped[float]
     size_bytes: Mapped[int]

@@ -61,7 +61,9 @@ def _sentence(kind: str, data: dict[str, Any]) -> tuple[str, str, str] | None:
             )
             return "failed", worker, f"had trouble: {data.get('message', '')}{again}"
         case EventKind.FAILED:
-            return "failed", "", f"{data.get('message', 'Encoding failed.')} What was finished is kept."
+            message = str(data.get("message", "Encoding failed."))
+            kept = "" if "kept" in message else " What was finished is kept."
+            return "failed", "", f"{message}{kept}"
         case EventKind.DEMAND:
             return (
                 "moving",
