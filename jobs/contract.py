@@ -56,10 +56,11 @@ class WorkerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One thing a worker does at a time: which kinds it takes, up to which rank, and how politely it runs."""
+    """One thing a worker does at a time: which kinds it takes, between which ranks, and how politely it runs."""
 
     name: str
     kinds: tuple[str, ...]
+    min_rank: int = 0
     max_rank: int = 1_000
     nice: int = 0
 

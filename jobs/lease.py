@@ -52,6 +52,11 @@ class Lease:
         if self._lost is not None:
             raise self._lost
 
+    def refresh(self) -> None:
+        """Ask for orders now. Raises LeaseLost."""
+        self._renew()
+        self.check()
+
     def check_drain(self) -> None:
         """For work that has no good place to stop but now."""
         self.check()

@@ -167,7 +167,7 @@ class MemoryCoordinator:
         return (
             job.state is JobState.QUEUED
             and job.draft.kind in slot.kinds
-            and job.draft.rank <= slot.max_rank
+            and slot.min_rank <= job.draft.rank <= slot.max_rank
             and job.not_before <= self.clock()
         )
 

@@ -21,7 +21,7 @@ ERROR_PAUSE_S = 2.0
 #: What a worker does at once. Bulk work is polite, so that what a viewer waits for, sound, and the web server
 #: beside it have the processor when they want it; that is why a seek need not wait for a running segment.
 SLOTS = (
-    Slot("bulk", (ENCODE, STORYBOARD), nice=10),
+    Slot("bulk", (ENCODE, STORYBOARD), min_rank=Rank.FIRST, nice=10),
     Slot("urgent", (ENCODE, POSTER), max_rank=Rank.POSTER, nice=0),
     Slot("sound", (AUDIO,), nice=5),
 )

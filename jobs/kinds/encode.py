@@ -13,7 +13,7 @@ from encoder.model import EncodePlan
 from encoder.process import Process
 from encoder.segments import closed_segments, measure
 
-from ..contract import Claim, Drained, JobProgress
+from ..contract import Claim, Drained, JobProgress, Refused
 
 if TYPE_CHECKING:
     from ..runner import Bench, Tools
@@ -151,5 +151,11 @@ class _Harvest:
 
     def _hand_in(self, name: str, index: int, path: Path) -> None:
         segment = measure(path, self.plan, self.plan.rendition(name), index)
-        self.bench.coordinator.checkpoint(self.bench.claim, segment, path)
+        try:
+            self.bench.coordinator.checkpoint(self.bench.claim, segment, path)
+        except Refused:
+            self.bench.lease.refresh()
+            if index < self.end:
+                raise
+            return  # a viewer's demand has just given this part to another job
         self.next[name] = index + 1

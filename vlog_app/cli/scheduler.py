@@ -22,4 +22,7 @@ def run() -> None:
 def run_scheduler(config: Settings) -> None:
     from jobs import bootstrap
 
+    from ..logs import log_to_stderr
+
+    log_to_stderr()
     bootstrap.run_scheduler(create_app(config, surface="cli"))

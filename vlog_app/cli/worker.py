@@ -24,7 +24,9 @@ def run_worker(config: Settings) -> None:
     from jobs.bootstrap import AlreadyRunning, run_local_worker
 
     from ..ffmpeg import FfmpegNotFound
+    from ..logs import log_to_stderr
 
+    log_to_stderr()
     try:
         run_local_worker(create_app(config, surface="cli"))
     except (AlreadyRunning, FfmpegNotFound) as error:

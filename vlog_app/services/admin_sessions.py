@@ -115,6 +115,13 @@ def sign_out(token: str) -> None:
         session.execute(delete(AdminSession).where(AdminSession.token_sha256 == _fingerprint(token)))
 
 
+def forget_expired() -> int:
+    """Remove sign-ins that are over; returns how many there were."""
+    with transaction() as session:
+        over = delete(AdminSession).where(AdminSession.expires_at < utc_now())
+        return int(session.execute(over).rowcount)  # type: ignore[attr-defined]
+
+
 def is_login_link(token: str) -> bool:
     """Would this one-time link still work? Does not use it up."""
     return _read_link(token) is not None

@@ -100,7 +100,7 @@ def _candidate(session: Session, slot: Slot) -> Job | None:
         .where(
             Job.state == JobState.QUEUED,
             Job.kind.in_(slot.kinds),
-            Job.rank <= slot.max_rank,
+            Job.rank.between(slot.min_rank, slot.max_rank),
             Job.not_before_at <= database_now(session),
         )
         .order_by(Job.rank, Job.id)

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask import Blueprint, Response, abort, jsonify, request, send_file
+from flask import Blueprint, Response, abort, current_app, jsonify, request, send_file
 from sqlalchemy import select
 
 from jobs.bootstrap import bell_for
@@ -46,7 +46,7 @@ class Gate:
     until: float
 
 
-_gates: dict[str, Gate] = {}
+_gates: dict[tuple[str, str], Gate] = {}
 
 
 @blueprint.get("/videos/<slug>/master.m3u8")
@@ -159,11 +159,12 @@ def _video(slug: str) -> Video:
 
 def _gate(slug: str) -> Gate:
     """A film is many requests: its state is looked up once every GATE_S, not once a segment."""
-    gate = _gates.get(slug)
+    key = current_app.config["VLOG_SURFACE"], slug  # the owner sees what viewers may not
+    gate = _gates.get(key)
     if gate is None or gate.until < time.monotonic():
-        _gates.pop(slug, None)
+        _gates.pop(key, None)
         video = _video(slug)
         is_finished = video.state == "ready"
         folder = video_folder(settings().videos_dir, video)
-        gate = _gates[slug] = Gate(video.id, folder, is_finished, time.monotonic() + GATE_S)
+        gate = _gates[key] = Gate(video.id, folder, is_finished, time.monotonic() + GATE_S)
     return gate
