@@ -21,6 +21,7 @@ CLOCK_HZ = 90_000
 CLOCK_WRAP = 1 << 33
 TS_DELAY = 126_000  # ffmpeg's MPEG-TS muxer shifts every stream by 1.4 s
 VIDEO_PID = 0x100  # ffmpeg numbers elementary streams from here; ours has one per file
+ADTS_HEADER = 7  # bytes; a packet is never shorter
 ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
@@ -138,18 +139,22 @@ def _elementary(data: bytes) -> bytes:
         if not data[offset + 3] & 0x10:
             continue
         payload = _payload(data, offset)
-        parts.append(payload[9 + payload[8] :] if data[offset + 1] & 0x40 else payload)
+        is_start = data[offset + 1] & 0x40
+        parts.append(payload[9 + (payload[8:9] or b"\0")[0] :] if is_start else payload)
     return b"".join(parts)
 
 
 def _count_adts(stream: bytes) -> tuple[int, int]:
     """Number of AAC packets, and the sample rate."""
     count, at, rate = 0, 0, 0
-    while at + 7 <= len(stream):
-        if stream[at] != 0xFF or stream[at + 1] & 0xF0 != 0xF0:
+    while at + ADTS_HEADER <= len(stream):
+        length = (stream[at + 3] & 3) << 11 | stream[at + 4] << 3 | stream[at + 5] >> 5
+        which = stream[at + 2] >> 2 & 0xF
+        is_packet = stream[at] == 0xFF and stream[at + 1] & 0xF0 == 0xF0
+        if not is_packet or length < ADTS_HEADER or which >= len(ADTS_RATES):
             raise OutputInvalid("An audio segment is damaged.", code="adts")
-        rate = ADTS_RATES[stream[at + 2] >> 2 & 0xF]
-        at += (stream[at + 3] & 3) << 11 | stream[at + 4] << 3 | stream[at + 5] >> 5
+        rate = ADTS_RATES[which]
+        at += length
         count += 1
     if at != len(stream) or not count:
         raise OutputInvalid("An audio segment is damaged.", code="adts")

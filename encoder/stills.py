@@ -41,7 +41,8 @@ class Storyboard:
     def _cue(self, n: int) -> str:
         sheet, cell = divmod(n, COLUMNS * ROWS)
         row, column = divmod(cell, COLUMNS)
-        end = min((n + 1) * self.step_s, self.duration_s)
+        is_last = n == self.count - 1  # and stays until the film is over
+        end = self.duration_s if is_last else (n + 1) * self.step_s
         box = f"{column * self.width},{row * self.height},{self.width},{self.height}"
         return f"{_clock(n * self.step_s)} --> {_clock(end)}\nstoryboard_{sheet}.jpg#xywh={box}\n"
 

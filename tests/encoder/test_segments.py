@@ -142,6 +142,25 @@ def test_no_payload_can_do_more_than_be_refused(payload: bytes) -> None:
     assert facts.units > 0
 
 
+@given(st.sampled_from([0xC0, 0xE0]), st.lists(st.binary(max_size=PACKET - 25), max_size=4))
+def test_no_stream_can_do_more_than_be_refused(stream_id: int, bodies: list[bytes]) -> None:
+    start = packet(pes(stream_id, TS_DELAY, adts()))
+    try:
+        facts = read_ts(start + b"".join(packet(body) for body in bodies))
+    except OutputInvalid:
+        return
+    assert facts.units > 0
+
+
+@given(st.binary(max_size=60))
+def test_no_sound_can_do_more_than_be_refused(noise: bytes) -> None:
+    try:
+        facts = read_ts(packet(pes(0xC0, TS_DELAY, b"\xff\xf1" + noise)))
+    except OutputInvalid:
+        return
+    assert facts.sample_rate > 0
+
+
 @given(st.binary(min_size=PACKET - 3, max_size=PACKET - 3))
 def test_no_packet_can_do_more_than_be_refused(tail: bytes) -> None:
     try:

@@ -89,7 +89,8 @@ def _work(data: dict[str, Any]) -> str:
         )
     first, end = int(data.get("first", 0)), int(data.get("end", 0))
     rungs = ", ".join("audio" if name.startswith("audio") else name for name in names)
-    return f"segments {first + 1} to {end} of {rungs}"
+    which = f"segment {end}" if end == first + 1 else f"segments {first + 1} to {end}"
+    return f"{which} of {rungs}"
 
 
 def _rung(data: dict[str, Any]) -> str:
