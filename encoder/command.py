@@ -32,12 +32,24 @@ class Work:
 
 def video_command(ffmpeg: str, source: Path, plan: EncodePlan, work: Work, out: Path) -> list[str]:
     """One decode, a cascade of scalers, one encoder per rendition, each writing `{name}_{index:05d}.ts` into `out`."""
-    rows = [row for row in plan.video if row.name in work.starts]
+    rows = [row for row in plan.encoded if row.name in work.starts]
     argv = [*_preamble(ffmpeg), *_input(source, plan, work)]
     argv += ["-filter_complex", video_filters(plan, rows, work)]
     for row in rows:
         argv += _video_output(plan, row, work, out)
     return argv
+
+
+def copy_command(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPlan, out: Path) -> list[str]:
+    """The source's own pictures, cut where all rungs are cut: the plan made sure that key frames stand there."""
+    return [
+        *_preamble(ffmpeg),
+        *("-copyts", "-start_at_zero"),
+        *_file(source),
+        *("-map", "0:V:0", "-an", *_nothing_else()),
+        *("-c:v", "copy"),
+        *_hls(row.name, plan.segment_frames / plan.fps, 0, out),
+    ]
 
 
 def audio_command(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPlan, out: Path) -> list[str]:

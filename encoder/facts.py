@@ -13,6 +13,7 @@ import av.error
 
 from encoder import limits
 from encoder.errors import SourceUnreadable
+from encoder.keyframes import read_keyframes
 from encoder.layout import check_file
 from encoder.model import AudioTrack, Source
 from encoder.sniff import Container
@@ -105,6 +106,7 @@ def _facts(media: Any, path: Path, container: Container) -> Source:
         bitrate_bps=codec.bit_rate or round(size * 8 / timeline.duration_s),
         start_time_s=float((video.start_time or 0) * video.time_base),
         audio=tuple(_audio_tracks(media)),
+        keyframes=read_keyframes(video, path) if container.name in ("mp4", "mov") else None,
     )
 
 

@@ -25,6 +25,17 @@ class AudioTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyFrames:
+    """Numbers of the frames a player may start at, and the bytes from each to the next. `is_closed`: no picture
+    before a key frame needs one after it, so a cut there is clean.
+    """
+
+    frames: tuple[int, ...]
+    group_bytes: tuple[int, ...]
+    is_closed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Facts about an uploaded file, as probed.
 
@@ -57,6 +68,7 @@ class Source:
     bitrate_bps: int | None = None
     start_time_s: float = 0.0
     audio: tuple[AudioTrack, ...] = ()
+    keyframes: KeyFrames | None = None  # for the plan only: long, and not kept with the video
 
     @property
     def short_side(self) -> int:
@@ -67,13 +79,23 @@ class Source:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        tracks = tuple(AudioTrack(**track) for track in data["audio"])
-        return cls(**data | {"fps": Fraction(data["fps"]), "sar": Fraction(data["sar"]), "audio": tracks})
+        keys = data.get("keyframes")
+        values = {
+            "fps": Fraction(data["fps"]),
+            "sar": Fraction(data["sar"]),
+            "audio": tuple(AudioTrack(**track) for track in data["audio"]),
+            "keyframes": keys
+            and KeyFrames(tuple(keys["frames"]), tuple(keys["group_bytes"]), keys["is_closed"]),
+        }
+        return cls(**data | values)
 
 
 @dataclass(frozen=True, slots=True)
 class RenditionPlan:
-    """One row of the grid. Rates are bits per second; a video rung is capped-quality, never above its rate."""
+    """One row of the grid. Rates are bits per second; a video rung is capped-quality, never above its rate.
+
+    `is_copy`: the source's own pictures, not encoded again.
+    """
 
     name: str
     kind: RenditionKind
@@ -86,6 +108,7 @@ class RenditionPlan:
     sample_rate: int = 0
     source_track: int = 0
     language: str | None = None
+    is_copy: bool = False
 
     @property
     def is_video(self) -> bool:
@@ -121,6 +144,7 @@ class EncodePlan:
     renditions: tuple[RenditionPlan, ...]
     warmup_frames: int = 0
     deinterlace: bool = False
+    notes: tuple[str, ...] = ()  # reason codes of decisions, for the owner
     version: int = PLAN_VERSION
 
     @property
@@ -139,6 +163,15 @@ class EncodePlan:
     def video(self) -> tuple[RenditionPlan, ...]:
         """Video renditions, highest first."""
         return tuple(r for r in self.renditions if r.is_video)
+
+    @property
+    def encoded(self) -> tuple[RenditionPlan, ...]:
+        """Video renditions that are encoded, highest first."""
+        return tuple(r for r in self.video if not r.is_copy)
+
+    @property
+    def copied(self) -> tuple[RenditionPlan, ...]:
+        return tuple(r for r in self.video if r.is_copy)
 
     @property
     def audio(self) -> tuple[RenditionPlan, ...]:
@@ -173,7 +206,8 @@ class EncodePlan:
         if data["version"] != PLAN_VERSION:
             raise ValueError(f"plan version {data['version']} is not known here")
         rows = tuple(RenditionPlan(**row) for row in data["renditions"])
-        return cls(**data | {"fps": Fraction(data["fps"]), "renditions": rows})
+        values = {"fps": Fraction(data["fps"]), "renditions": rows, "notes": tuple(data.get("notes", ()))}
+        return cls(**data | values)
 
 
 @dataclass(frozen=True, slots=True)

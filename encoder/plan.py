@@ -7,6 +7,7 @@ from fractions import Fraction
 from .errors import SourceUnreadable
 from .ladder import CRF_BY_PRESET, LADDER, Rung, audio_bitrate, fitting_rungs, size_on
 from .model import AudioTrack, Chunk, EncodePlan, RenditionPlan, Source
+from .remux import judge
 
 SEGMENT_S = 6
 CHUNK_S = 60
@@ -32,13 +33,22 @@ def make_plan(
     """Raises SourceUnreadable when the film is too short for a frame or longer than is sane."""
     rungs = fitting_rungs(source, ladder)
     audio = source.audio[0] if source.audio else None
+    wanted = max(1, round(Fraction(segment_s) * source.fps))
+    total = _total_frames(source, audio)
+    verdict = judge(source, rungs[0], wanted)
+    reasons = (*verdict.reasons, *(["longer_sound"] if total != source.frame_count else []))
+    may_copy = verdict.is_fit and not reasons
+    rows = tuple(_video_row(rung, source, preset) for rung in rungs)
+    if may_copy:
+        rows = (_copied_row(rungs[0], source, verdict.peak_bps), *rows[1:])
     return EncodePlan(
         fps=source.fps,
-        total_frames=_total_frames(source, audio),
-        segment_frames=max(1, round(Fraction(segment_s) * source.fps)),
-        renditions=tuple(_video_row(rung, source, preset) for rung in rungs) + _audio_rows(audio, rungs[0]),
+        total_frames=total,
+        segment_frames=verdict.segment_frames if may_copy else wanted,
+        renditions=rows + _audio_rows(audio, rungs[0]),
         warmup_frames=_warmup(source),
         deinterlace=source.is_interlaced,
+        notes=tuple(f"not_copied:{reason}" for reason in reasons) if not may_copy else ("copied",),
     )
 
 
@@ -75,6 +85,17 @@ def _video_row(rung: Rung, source: Source, preset: str) -> RenditionPlan:
         height=height,
         crf=CRF_BY_PRESET[preset],
         preset=preset,
+    )
+
+
+def _copied_row(rung: Rung, source: Source, peak_bps: int) -> RenditionPlan:
+    return RenditionPlan(
+        name=rung.name,
+        kind="video",
+        max_bitrate_bps=peak_bps,
+        width=source.coded_width,
+        height=source.coded_height,
+        is_copy=True,
     )
 
 

@@ -21,6 +21,7 @@ CLOCK_HZ = 90_000
 CLOCK_WRAP = 1 << 33
 TS_DELAY = 126_000  # ffmpeg's MPEG-TS muxer shifts every stream by 1.4 s
 VIDEO_PID = 0x100  # ffmpeg numbers elementary streams from here; ours has one per file
+HEAD_PACKETS = 24  # parameter sets stand in the first 4 kB, behind what an encoder says of itself
 ADTS_HEADER = 7  # bytes; a packet is never shorter
 ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
@@ -123,7 +124,8 @@ def _pts(pes: bytes) -> int:
 
 def _avc_codec(data: bytes, offset: int) -> str:
     """`avc1.PPCCLL` from the sequence parameter set that every segment carries in its first picture."""
-    head = b"".join(_payload(data, offset + n * PACKET) for n in range(4) if offset + n * PACKET < len(data))
+    last = min(len(data), offset + HEAD_PACKETS * PACKET)
+    head = b"".join(_payload(data, at) for at in range(offset, last, PACKET))
     match = re.search(rb"\x00\x00\x01[\x07\x27\x47\x67](...)", head, re.DOTALL)
     if match is None:
         raise OutputInvalid("A segment has no parameter sets.", code="no_parameter_sets")

@@ -9,18 +9,20 @@ from encoder.model import Chunk, EncodePlan
 from encoder.plan import chunks
 
 ENCODE = "encode"
+COPY = "copy"
 AUDIO = "audio"
 POSTER = "poster"
 STORYBOARD = "storyboard"
 
 #: Kinds without which a video is not ready. The others decorate it.
-ESSENTIAL = (ENCODE, AUDIO)
+ESSENTIAL = (ENCODE, COPY, AUDIO)
 
 
 class Rank(IntEnum):
     """Order of the queue, lower first. The first watchable minute of every film before the rest of any."""
 
     DEMAND = 0  # a viewer is waiting for it
+    COPY = 9  # the source itself as top rung: seconds
     LEAD = 10  # the lowest rung of the first chunk: watchable within seconds
     SOUND = 11
     POSTER = 12
@@ -44,13 +46,16 @@ def draft_jobs(plan: EncodePlan, chunk_s: float) -> tuple[JobDraft, ...]:
     """All jobs of a new encode."""
     lead, *rest = chunks(plan, chunk_s)
     whole = Chunk(0, plan.segment_count)
-    names = tuple(row.name for row in plan.video)
-    drafts = [JobDraft(ENCODE, Rank.LEAD, lead, names[-1:])]
+    names = tuple(row.name for row in plan.encoded)
+    drafts = [JobDraft(COPY, Rank.COPY, whole, (row.name,)) for row in plan.copied]
+    if names:
+        drafts.append(JobDraft(ENCODE, Rank.LEAD, lead, names[-1:]))
     drafts += [JobDraft(AUDIO, Rank.SOUND, whole, (row.name,)) for row in plan.audio]
     drafts.append(JobDraft(POSTER, Rank.POSTER, whole, ()))
     if names[:-1]:
         drafts.append(JobDraft(ENCODE, Rank.FIRST, lead, names[:-1]))
-    drafts += [JobDraft(ENCODE, Rank.BULK, chunk, names) for chunk in rest]
+    if names:
+        drafts += [JobDraft(ENCODE, Rank.BULK, chunk, names) for chunk in rest]
     return tuple(drafts)
 
 

@@ -14,7 +14,7 @@ from encoder.process import Limits
 
 from .contract import Claim, Coordinator, Drained, Failure, Incomplete, LeaseLost, Refused
 from .kinds import encode, stills
-from .layout import AUDIO, ENCODE, POSTER, STORYBOARD
+from .layout import AUDIO, COPY, ENCODE, POSTER, STORYBOARD
 from .lease import Lease
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Bench:
 
 KINDS: dict[str, Callable[[Bench], float | None]] = {
     ENCODE: encode.run_video,
+    COPY: encode.run_copy,
     AUDIO: encode.run_audio,
     POSTER: stills.run_poster,
     STORYBOARD: stills.run_storyboard,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .contract import Coordinator, Slot, WorkerInfo
-from .layout import AUDIO, ENCODE, POSTER, STORYBOARD, Rank
+from .layout import AUDIO, COPY, ENCODE, POSTER, STORYBOARD, Rank
 from .runner import Tools, run_claim
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ ERROR_PAUSE_S = 2.0
 SLOTS = (
     Slot("bulk", (ENCODE, STORYBOARD), min_rank=Rank.FIRST, nice=10),
     Slot("urgent", (ENCODE, POSTER), max_rank=Rank.POSTER, nice=0),
+    Slot("copy", (COPY,), nice=0),
     Slot("sound", (AUDIO,), nice=5),
 )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encoder.command import Work, audio_command, video_command
+from encoder.command import Work, audio_command, copy_command, video_command
 from encoder.errors import OutputInvalid
 from encoder.model import EncodePlan
 from encoder.process import Process
@@ -33,16 +33,25 @@ def run_video(bench: Bench) -> float | None:
     return _encode(bench, argv, _Harvest(bench, dict(work.starts)))
 
 
+def run_copy(bench: Bench) -> float | None:
+    """Cut the source's own pictures into segments. Made again after a crash, it gives the same bytes."""
+    return _whole_film(bench, copy_command)
+
+
 def run_audio(bench: Bench) -> float | None:
     """Encode the sound of the whole film. Made again after a crash, it gives the same bytes, so what was handed in
     before is recognised and kept.
     """
+    return _whole_film(bench, audio_command)
+
+
+def _whole_film(bench: Bench, command: Callable[..., list[str]]) -> float | None:
     claim, plan = bench.claim, bench.claim.plan
     if not claim.missing():
         return None
     source = bench.coordinator.open_source(claim)
     row = plan.rendition(claim.renditions[0])
-    argv = audio_command(bench.tools.ffmpeg, source, plan, row, bench.work_dir)
+    argv = command(bench.tools.ffmpeg, source, plan, row, bench.work_dir)
     return _encode(bench, argv, _Harvest(bench, {row.name: 0}))
 
 

@@ -66,7 +66,9 @@ def wait_until(condition: object) -> None:
 
 
 def test_what_it_says_of_its_progress_is_kept(script: Script) -> None:
-    process = run(script("echo frame=48", "echo out_time_us=2000000", "echo speed=3.25x", "echo progress=end"))
+    process = run(
+        script("echo frame=48", "echo out_time_us=2000000", "echo speed=3.25x", "echo progress=end")
+    )
     progress = process.progress
     assert (progress.frame, progress.out_time_s, progress.speed) == (48, 2.0, 3.25)
 
@@ -195,7 +197,18 @@ def test_nothing_of_ours_leaks_into_the_program(
     monkeypatch.setenv("VLOG_ADMIN_API_SECRET", "hunter2")
     run(script("env > $D/env"))
     names = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
-    assert names <= {"PATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL", "PWD", "SHLVL", "_", "OLDPWD", "LC_CTYPE"}
+    assert names <= {
+        "PATH",
+        "LD_LIBRARY_PATH",
+        "TMPDIR",
+        "LANG",
+        "LC_ALL",
+        "PWD",
+        "SHLVL",
+        "_",
+        "OLDPWD",
+        "LC_CTYPE",
+    }
 
 
 def test_it_runs_as_politely_as_asked(script: Script, tmp_path: Path) -> None:

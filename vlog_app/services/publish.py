@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import delete, select
@@ -53,7 +54,7 @@ def publish_encode(encode_id: int) -> bool:
     if missing:
         _make_again(encode_id, missing)
         return False
-    _write_playlists(grid, folder)
+    _write_playlists(replace(grid, is_whole=True), folder)
     return _make_ready(encode_id)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from encoder.model import Chunk, EncodePlan, Source
 from encoder.plan import make_plan
 from jobs.contract import Claim, Failure, Incomplete, JobProgress, LeaseLost, Orders, Slot, WorkerInfo
-from jobs.layout import ESSENTIAL, STORYBOARD, JobDraft, Rank, draft_jobs
+from jobs.layout import COPY, ENCODE, ESSENTIAL, STORYBOARD, JobDraft, Rank, draft_jobs
 from jobs.states import AttemptOutcome, IllegalMove, JobState, Move, sources_of, target_of
 
 from ..config import settings
@@ -209,7 +209,7 @@ def _require_whole(session: Session, job: Job) -> None:
 
 def _queue_storyboard(session: Session, job: Job, now: datetime) -> None:
     """Once the lowest rung is whole its key frames make the storyboard."""
-    if job.kind != "encode":
+    if job.kind not in (ENCODE, COPY):
         return
     encode = session.get_one(Encode, job.encode_id)
     plan = EncodePlan.from_json(encode.plan)

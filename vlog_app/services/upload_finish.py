@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def _insert_video(session: Session, upload: Upload, source: Source) -> Video:
         source_path="",
         source_name=upload.filename,
         source_size_bytes=source.size_bytes,
-        source=source.to_json(),
+        source=replace(source, keyframes=None).to_json(),
         duration_s=source.duration_s,
         width=source.width,
         height=source.height,

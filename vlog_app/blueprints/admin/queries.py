@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from flask import request
 from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
 
-from encoder.model import Source
+from encoder.model import EncodePlan, Source
 
 from ...config import settings
 from ...extensions import db
@@ -23,6 +23,7 @@ from ...models import Encode, Event, Rendition, Video
 from ...services.grid import Grid, read_grid
 from ...services.media_files import video_folder
 from ..public import links
+from .decisions import explain
 
 PAGE_SIZE = 50
 EVENTS_SHOWN = 30
@@ -141,6 +142,11 @@ class VideoPage:
     @property
     def can_cancel(self) -> bool:
         return self.encode is not None and self.encode.state in ("planned", "encoding", "viewable")
+
+    @property
+    def why(self) -> str:
+        """Why the rungs are as they are."""
+        return explain(EncodePlan.from_json(self.encode.plan)) if self.encode else ""
 
     @property
     def ruler_step_s(self) -> int:

@@ -1,0 +1,92 @@
+"""May the source itself be the top rung? The rules, each with a reason code; every one that says no is reported.
+
+A copied rung costs almost nothing and is there within seconds. It must be what the encoded rungs are: cut at the same
+frames, decodable by the same players, within the rates the ladder promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from .ladder import Rung, ladder_lines, size_on
+from .model import KeyFrames, Source
+
+PROFILES = ("Baseline", "Constrained Baseline", "Main", "High")
+HIGHEST_LEVEL = 51  # times ten: what phones and television sets decode
+HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
+RATE_SLACK = 1.1  # the average may be this much above the rung's rate
+PEAK_SLACK = 2.0  # a single segment this much
+SHAPE_SLACK = Fraction(1, 100)  # 854x480 is a rounded 16:9 and often says so
+SIZE_SLACK = 2  # pixels
+SHORTEST, LONGEST = Fraction(2, 3), Fraction(5, 3)  # of the wanted segment length
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`segment_frames` is set when the source may be copied; else `reasons` says why not, as stable codes."""
+
+    reasons: tuple[str, ...]
+    segment_frames: int = 0
+    peak_bps: int = 0
+
+    @property
+    def is_fit(self) -> bool:
+        return not self.reasons
+
+
+def judge(source: Source, top: Rung, wanted_frames: int) -> Verdict:
+    """`wanted_frames`: the segment length one would choose freely. The copy may ask for another, near to it."""
+    keys = source.keyframes
+    if source.video_codec != "h264" or keys is None or source.frame_count is None:
+        return Verdict(("codec" if source.video_codec != "h264" else "no_frame_table",))
+    reasons = [code for code, is_wrong in _picture_rules(source, top, keys) if is_wrong]
+    frames = cut_length(keys, source.frame_count, wanted_frames)
+    if frames is None:
+        return Verdict((*reasons, "irregular_keyframes"))
+    peak = peak_bps(keys, source, frames)
+    average = sum(keys.group_bytes) * 8 * source.fps / source.frame_count
+    if average > top.max_bitrate_bps * RATE_SLACK:
+        reasons.append("bitrate")
+    if peak > top.max_bitrate_bps * PEAK_SLACK:
+        reasons.append("peak_bitrate")
+    return Verdict(tuple(reasons), frames, peak)
+
+
+def _picture_rules(source: Source, top: Rung, keys: KeyFrames) -> Iterator[tuple[str, bool]]:
+    yield "profile", source.profile not in PROFILES
+    yield "pixel_format", source.pix_fmt != "yuv420p" or source.bit_depth != 8
+    yield "level", (source.level or 0) > HIGHEST_LEVEL
+    yield "interlaced", source.is_interlaced
+    yield "rotated", source.rotation != 0
+    yield "pixel_shape", abs(source.sar - 1) > SHAPE_SLACK
+    yield "variable_frame_rate", source.is_vfr
+    yield "hdr", source.color_transfer in HDR_TRANSFERS
+    yield "late_start", abs(source.start_time_s) > float(1 / source.fps) / 2
+    yield "open_gop", not keys.is_closed
+    yield "too_large", ladder_lines(source) > top.lines
+    yield "size", not _is_size_of(top, source)
+
+
+def _is_size_of(top: Rung, source: Source) -> bool:
+    width, height = size_on(top, source)
+    return max(abs(width - source.coded_width), abs(height - source.coded_height)) <= SIZE_SLACK
+
+
+def cut_length(keys: KeyFrames, frame_count: int, wanted: int) -> int | None:
+    """The segment length nearest to `wanted` for which every boundary is a key frame; None when there is none."""
+    at = frozenset(keys.frames)
+    lengths = range(max(1, int(wanted * SHORTEST)), int(wanted * LONGEST) + 1)
+    for length in sorted(lengths, key=lambda length: (abs(length - wanted), length)):
+        if all(start in at for start in range(0, frame_count, length)):
+            return length
+    return None
+
+
+def peak_bps(keys: KeyFrames, source: Source, segment_frames: int) -> int:
+    """The rate of the largest segment if cut every `segment_frames`."""
+    sizes: dict[int, int] = {}
+    for frame, size in zip(keys.frames, keys.group_bytes, strict=True):
+        sizes[frame // segment_frames] = sizes.get(frame // segment_frames, 0) + size
+    return round(max(sizes.values()) * 8 * source.fps / segment_frames)

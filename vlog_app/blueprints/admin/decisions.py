@@ -1,0 +1,42 @@
+"""Why an encode is as it is: reason codes of its plan as a sentence for the owner."""
+
+from __future__ import annotations
+
+from encoder.model import EncodePlan
+
+NOT_COPIED = {
+    "codec": "it is not H.264",
+    "no_frame_table": "its container has no table of its frames",
+    "profile": "its H.264 profile is not one that every player decodes",
+    "pixel_format": "its pixel format is not one that every player decodes",
+    "level": "its H.264 level is too high for phones",
+    "interlaced": "it is interlaced",
+    "rotated": "it is stored turned",
+    "pixel_shape": "its pixels are not square",
+    "variable_frame_rate": "its frame rate varies",
+    "hdr": "it is HDR",
+    "late_start": "its picture starts late",
+    "open_gop": "its groups of pictures are open",
+    "too_large": "it is larger than the highest rung",
+    "size": "its size is not that of a rung",
+    "irregular_keyframes": "its key frames do not stand where segments begin",
+    "bitrate": "its bit rate is above that of the rung",
+    "peak_bitrate": "its bit rate has peaks far above that of the rung",
+    "longer_sound": "its sound and its picture differ in length",
+}
+PREFIX = "not_copied:"
+
+
+def explain(plan: EncodePlan) -> str:
+    """One sentence about the top rung."""
+    top = plan.video[0].name
+    if plan.copied:
+        return f"{top} is the source itself, copied without loss; the other rungs are encoded from it."
+    reasons = [NOT_COPIED[note.removeprefix(PREFIX)] for note in plan.notes if note.startswith(PREFIX)]
+    if not reasons:
+        return ""
+    return f"{top} is encoded and not copied from the source, since {_listed(reasons)}."
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
