@@ -26,3 +26,20 @@ def camera_like(ffmpeg: str, folder: Path, seconds: float, height: int) -> Path:
     ]
     subprocess.run(argv, check=True)
     return path
+
+
+def fit_source(ffmpeg: str, folder: Path, seconds: float, height: int) -> Path:
+    """The same film as a careful encoder would have made it: below the rung's rate, a key frame every two seconds."""
+    path = folder / f"fit-{height}-{seconds:.0f}.mp4"
+    if path.exists():
+        return path
+    camera = camera_like(ffmpeg, folder, seconds, height)
+    rate = {2160: 13_000_000, 1440: 7_000_000, 1080: 4_300_000}.get(height, 2_000_000)
+    argv = [
+        *(ffmpeg, "-nostdin", "-v", "error", "-i", str(camera), "-c:a", "copy"),
+        *("-c:v", "libx264", "-preset", "veryfast", "-b:v", str(rate), "-maxrate", str(rate)),
+        *("-bufsize", str(rate * 2), "-g", "60", "-keyint_min", "60", "-sc_threshold", "0"),
+        *("-movflags", "+faststart", str(path)),
+    ]
+    subprocess.run(argv, check=True)
+    return path

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from .filters import first_scale, next_scale
 from .limits import AUDIO_CODECS, MAX_PIXELS, VIDEO_CODECS
 from .model import EncodePlan, RenditionPlan
 
@@ -76,6 +77,20 @@ def video_filters(plan: EncodePlan, rows: list[RenditionPlan], work: Work) -> st
     source, and cheaper), then cut to the frames this run is asked for. After `fps` the clock ticks in frames, so
     the cuts are integers and no float decides them.
     """
+    head = grid_filters(plan, work)
+    parts = []
+    label = "0:V:0"  # the first picture track that is not a cover
+    for position, row in enumerate(rows):
+        chain = [*head, *first_scale(row, plan.colour)] if position == 0 else next_scale(row)
+        parts.append(f"[{label}]{','.join(chain)}{_fan_out(row, is_last=position == len(rows) - 1)}")
+        label = f"rest{row.name}"
+        start = work.starts[row.name] * plan.segment_frames
+        parts.append(f"[cut{row.name}]trim=start_pts={start}[{row.name}]")
+    return ";".join(parts)
+
+
+def grid_filters(plan: EncodePlan, work: Work) -> list[str]:
+    """What is done to the source's frames before they are scaled: deinterlaced, set on the grid, cut."""
     first_frame = work.first * plan.segment_frames
     end_frame = min(work.end * plan.segment_frames, plan.total_frames)
     warm = min(plan.warmup_frames, first_frame)
@@ -84,20 +99,7 @@ def video_filters(plan: EncodePlan, rows: list[RenditionPlan], work: Work) -> st
     if end_frame == plan.total_frames:
         head.append(f"tpad=stop={int(PAD_S * plan.fps)}:stop_mode=clone")
     head.append(f"trim=start_pts={first_frame}:end_pts={end_frame}")
-    parts = []
-    label = "0:V:0"  # the first picture track that is not a cover
-    for position, row in enumerate(rows):
-        chain = [*head, *_scale(row)] if position == 0 else _scale(row)
-        parts.append(f"[{label}]{','.join(chain)}{_fan_out(row, is_last=position == len(rows) - 1)}")
-        label = f"rest{row.name}"
-        start = work.starts[row.name] * plan.segment_frames
-        parts.append(f"[cut{row.name}]trim=start_pts={start}[{row.name}]")
-    return ";".join(parts)
-
-
-def _scale(row: RenditionPlan) -> list[str]:
-    # setsar: the picture is stored as it is shown. format: what every player and phone decodes.
-    return [f"scale={row.width}:{row.height}:flags=lanczos", "setsar=1", "format=yuv420p"]
+    return head
 
 
 def _fan_out(row: RenditionPlan, *, is_last: bool) -> str:

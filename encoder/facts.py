@@ -20,6 +20,7 @@ from encoder.sniff import Container
 from encoder.timeline import check_duration, read_timeline, refuse
 
 FIRST_FRAME_PACKETS = 300
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 PRIMARIES = {
     1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020",
@@ -48,6 +49,7 @@ class Look:
     rotation: int
     is_interlaced: bool
     pix_fmt: str
+    full_range: bool
 
 
 def read_facts(path: Path) -> Source:
@@ -103,6 +105,7 @@ def _facts(media: Any, path: Path, container: Container) -> Source:
         color_primaries=PRIMARIES.get(codec.color_primaries),
         color_transfer=TRANSFERS.get(codec.color_trc),
         color_space=SPACES.get(codec.colorspace),
+        full_range=look.full_range,
         bitrate_bps=codec.bit_rate or round(size * 8 / timeline.duration_s),
         start_time_s=float((video.start_time or 0) * video.time_base),
         audio=tuple(_audio_tracks(media)),
@@ -144,6 +147,7 @@ def _look(media: Any, video: Any) -> Look:
         rotation=round(frame.rotation) % 360,
         is_interlaced=bool(frame.interlaced_frame) or order in (2, 3, 4, 5),
         pix_fmt=frame.format.name,
+        full_range=frame.color_range == FULL_RANGE or frame.format.name.startswith("yuvj"),
     )
 
 

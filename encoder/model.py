@@ -36,6 +36,16 @@ class KeyFrames:
 
 
 @dataclass(frozen=True, slots=True)
+class Colour:
+    """What the encode must know of a source's colours, by ffmpeg's names. `hdr` is the transfer of an HDR source."""
+
+    hdr: str | None = None
+    primaries: str = "bt709"
+    matrix: str = "bt709"
+    full_range: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Facts about an uploaded file, as probed.
 
@@ -65,6 +75,7 @@ class Source:
     color_primaries: str | None = None
     color_transfer: str | None = None
     color_space: str | None = None
+    full_range: bool = False
     bitrate_bps: int | None = None
     start_time_s: float = 0.0
     audio: tuple[AudioTrack, ...] = ()
@@ -144,6 +155,7 @@ class EncodePlan:
     renditions: tuple[RenditionPlan, ...]
     warmup_frames: int = 0
     deinterlace: bool = False
+    colour: Colour = Colour()
     notes: tuple[str, ...] = ()  # reason codes of decisions, for the owner
     version: int = PLAN_VERSION
 
@@ -206,7 +218,12 @@ class EncodePlan:
         if data["version"] != PLAN_VERSION:
             raise ValueError(f"plan version {data['version']} is not known here")
         rows = tuple(RenditionPlan(**row) for row in data["renditions"])
-        values = {"fps": Fraction(data["fps"]), "renditions": rows, "notes": tuple(data.get("notes", ()))}
+        values = {
+            "fps": Fraction(data["fps"]),
+            "renditions": rows,
+            "colour": Colour(**data.get("colour", {})),
+            "notes": tuple(data.get("notes", ())),
+        }
         return cls(**data | values)
 
 

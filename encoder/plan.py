@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from .errors import SourceUnreadable
+from .filters import colour_of
 from .ladder import CRF_BY_PRESET, LADDER, Rung, audio_bitrate, fitting_rungs, size_on
 from .model import AudioTrack, Chunk, EncodePlan, RenditionPlan, Source
 from .remux import judge
@@ -14,6 +15,7 @@ CHUNK_S = 60
 LEAD_SEGMENTS = 2  # the first chunk is short: a film is watchable on every rung soon
 MAX_FRAMES = 10 * 3600 * 60 * 2  # twenty hours at 60 frames per second
 AUDIO_NAME = "audio"
+MAX_SOUND_TRACKS = 8
 AUDIO_RATE_HZ = 48_000
 LONGER_AUDIO_S = 1.0  # sound that goes on this much after the picture is kept, on the last frame
 
@@ -45,9 +47,10 @@ def make_plan(
         fps=source.fps,
         total_frames=total,
         segment_frames=verdict.segment_frames if may_copy else wanted,
-        renditions=rows + _audio_rows(audio, rungs[0]),
+        renditions=rows + _audio_rows(source.audio, rungs[0]),
         warmup_frames=_warmup(source),
         deinterlace=source.is_interlaced,
+        colour=colour_of(source),
         notes=tuple(f"not_copied:{reason}" for reason in reasons) if not may_copy else ("copied",),
     )
 
@@ -99,19 +102,20 @@ def _copied_row(rung: Rung, source: Source, peak_bps: int) -> RenditionPlan:
     )
 
 
-def _audio_rows(track: AudioTrack | None, top: Rung) -> tuple[RenditionPlan, ...]:
-    if track is None:
-        return ()
-    row = RenditionPlan(
-        name=AUDIO_NAME,
-        kind="audio",
-        max_bitrate_bps=audio_bitrate(top),
-        channels=min(2, track.channels),
-        sample_rate=AUDIO_RATE_HZ,
-        source_track=track.index,
-        language=track.language,
+def _audio_rows(tracks: tuple[AudioTrack, ...], top: Rung) -> tuple[RenditionPlan, ...]:
+    """Every sound track stays selectable: `audio`, `audio2`, ... The first is the one played unasked."""
+    return tuple(
+        RenditionPlan(
+            name=AUDIO_NAME if position == 1 else f"{AUDIO_NAME}{position}",
+            kind="audio",
+            max_bitrate_bps=audio_bitrate(top),
+            channels=min(2, track.channels),
+            sample_rate=AUDIO_RATE_HZ,
+            source_track=track.index,
+            language=track.language,
+        )
+        for position, track in enumerate(tracks[:MAX_SOUND_TRACKS], start=1)
     )
-    return (row,)
 
 
 def _warmup(source: Source) -> int:

@@ -63,6 +63,25 @@ def target_duration(target_s: float, entries: Iterable[Entry]) -> int:
     return max(1, math.floor(longest + 0.5))
 
 
+def peak_bps(segments: Sequence[tuple[float, int]]) -> int:
+    """BANDWIDTH as RFC 8216 4.1 counts it: the highest rate of neighbouring segments that together last 0.5 to 1.5
+    target durations. `segments` are (seconds, bytes) in order; a film shorter than that has the rate it has.
+    """
+    entries = [Entry("", duration_s) for duration_s, _size in segments]
+    target = target_duration(0, entries) if entries else 1
+    rates = []
+    for first in range(len(segments)):
+        length_s, size = 0.0, 0
+        for duration_s, more in segments[first:]:
+            length_s, size = length_s + duration_s, size + more
+            if length_s > target * 1.5:
+                break
+            if length_s >= target / 2:
+                rates.append(size * 8 / length_s)
+    whole_s = sum(entry.duration_s for entry in entries)
+    return math.ceil(max(rates, default=sum(size for _s, size in segments) * 8 / whole_s if whole_s else 0))
+
+
 def master_playlist(variants: Sequence[Variant], audio: Sequence[AudioTrackLine]) -> str:
     """Highest rung first. Sound is a group of its own, shared by all rungs."""
     lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-INDEPENDENT-SEGMENTS"]

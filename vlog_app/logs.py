@@ -20,5 +20,7 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(FactsFormatter(FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("encoder.process").setLevel(logging.WARNING)  # its command line is long; DEBUG for a puzzle
+    logging.getLogger("encoder.process").setLevel(
+        logging.WARNING
+    )  # its command line is long; DEBUG for a puzzle
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from encoder.errors import EncodeFailed
 from encoder.process import Process
 from encoder.stills import (
     poster_commands,
@@ -24,10 +25,16 @@ def run_poster(bench: Bench) -> None:
     """One picture of the film. Later positions are tried first, since many films begin with black."""
     source = bench.coordinator.open_source(bench.claim)
     out = bench.work_dir / POSTER
-    for argv in poster_commands(bench.tools.ffmpeg, source, bench.claim.plan, out):
-        _run(bench, argv)
+    *earlier, last = poster_commands(bench.tools.ffmpeg, source, bench.claim.plan, out)
+    for argv in earlier:
+        try:
+            _run(bench, argv)
+        except EncodeFailed:
+            continue  # no picture from there on: the film is shorter than it says, or a single frame
         if out.exists() and out.stat().st_size:
             break
+    else:
+        _run(bench, last)
     bench.coordinator.hand_in(bench.claim, POSTER, out)
 
 

@@ -15,7 +15,7 @@ from .texts import Text, durations, read_text
 EXTINF_S = 0.001  # how far a written duration may be off
 SLICES = (1, 2, 3, 4, IDR)
 TICKS = 2  # of 90 kHz: two roundings
-BT709 = (1, 1, 1)
+BT709, UNTAGGED = (1, 1, 1), (2, 2, 2)
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ def read_media(folder: Path, name: str) -> Media | None:
     return media
 
 
-def check_media(media: Media) -> None:
+def check_media(media: Media, *, is_copy: bool = False) -> None:
     _check_text(media)
     for number, segment in enumerate(media.segments):
         for fault in segment.faults:
@@ -105,6 +105,7 @@ def check_media(media: Media) -> None:
     _check_seams(media)
     if media.is_video:
         _check_pictures(media)
+        _check_look(media, (BT709, UNTAGGED) if is_copy else (BT709,))
     else:
         _check_sound(media)
 
@@ -163,8 +164,11 @@ def _check_pictures(media: Media) -> None:
                 "picture_times", f"picture {number} is {stamp - times[0] - number * step:+.0f} ticks off"
             )
             break
-    for sps in parameters:
-        if sps.full_range or sps.colours != BT709:
+
+
+def _check_look(media: Media, allowed: tuple[tuple[int, int, int], ...]) -> None:
+    for sps in {sps for segment in media.segments for sps in segment.sps}:
+        if sps.full_range or sps.colours not in allowed:
             media.find("colour", f"is tagged {sps.colours}, full range {sps.full_range}, and not BT.709")
         if sps.sar not in ((0, 1), (1, 1)):
             media.find("pixel_aspect", f"pixels are {sps.sar[0]}:{sps.sar[1]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,10 @@ class Track:
         return self.attributes.get("GROUP-ID", "")
 
 
-def check(folder: Path, master: str = "master.m3u8") -> list[Finding]:
-    """Everything that is wrong with the film in `folder`."""
+def check(folder: Path, master: str = "master.m3u8", copied: Collection[str] = ()) -> list[Finding]:
+    """Everything that is wrong with the film in `folder`. Rungs in `copied` are the source's own pictures, which
+    may come without colour tags.
+    """
     path = folder / master
     if not path.is_file():
         return [Finding("missing_master", master, "is not there")]
@@ -44,7 +47,7 @@ def check(folder: Path, master: str = "master.m3u8") -> list[Finding]:
     variants, tracks = _variants(folder, text), _tracks(folder, text)
     media = {one.name: one for one in _all_media(variants, tracks)}
     for item in media.values():
-        check_media(item)
+        check_media(item, is_copy=item.name.removesuffix(".m3u8") in copied)
     _check_master(text, variants)
     for variant in variants:
         _check_variant(text, variant, [t for t in tracks if t.group == _bare(variant, "AUDIO")])

@@ -12,6 +12,11 @@ from encoder.model import EncodePlan
 from encoder.plan import make_plan
 from tests.factories import make_source
 
+COLOURS = (
+    "flags=lanczos:out_color_matrix=bt709:out_range=tv:in_color_matrix=smpte170m:in_range=tv,setsar=1,"
+    "format=yuv420p,setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+)
+
 
 @pytest.fixture
 def plan() -> EncodePlan:
@@ -27,7 +32,7 @@ def graph(plan: EncodePlan, starts: dict[str, int], end: int) -> str:
 def test_the_first_chunk_begins_at_zero(plan: EncodePlan) -> None:
     assert graph(plan, {"480p": 0, "360p": 0}, 2) == (
         "[0:V:0]fps=25:start_time=0.000000,trim=start_pts=0:end_pts=300,"
-        "scale=854:480:flags=lanczos,setsar=1,format=yuv420p,split=2[cut480p][rest480p];"
+        f"scale=854:480:{COLOURS},split=2[cut480p][rest480p];"
         "[cut480p]trim=start_pts=0[480p];"
         "[rest480p]scale=640:360:flags=lanczos,setsar=1,format=yuv420p[cut360p];"
         "[cut360p]trim=start_pts=0[360p]"
@@ -37,7 +42,7 @@ def test_the_first_chunk_begins_at_zero(plan: EncodePlan) -> None:
 def test_in_a_chunk_in_the_middle_each_rung_is_cut_where_it_stands(plan: EncodePlan) -> None:
     assert graph(plan, {"480p": 2, "360p": 4}, 7) == (
         "[0:V:0]fps=25:start_time=12.000000,trim=start_pts=300:end_pts=1050,"
-        "scale=854:480:flags=lanczos,setsar=1,format=yuv420p,split=2[cut480p][rest480p];"
+        f"scale=854:480:{COLOURS},split=2[cut480p][rest480p];"
         "[cut480p]trim=start_pts=300[480p];"
         "[rest480p]scale=640:360:flags=lanczos,setsar=1,format=yuv420p[cut360p];"
         "[cut360p]trim=start_pts=600[360p]"
@@ -47,7 +52,7 @@ def test_in_a_chunk_in_the_middle_each_rung_is_cut_where_it_stands(plan: EncodeP
 def test_the_last_chunk_holds_the_last_picture_of_a_film_that_ends_early(plan: EncodePlan) -> None:
     assert graph(plan, {"360p": 9}, 10) == (
         "[0:V:0]fps=25:start_time=54.000000,tpad=stop=50:stop_mode=clone,trim=start_pts=1350:end_pts=1500,"
-        "scale=640:360:flags=lanczos,setsar=1,format=yuv420p[cut360p];"
+        f"scale=640:360:{COLOURS}[cut360p];"
         "[cut360p]trim=start_pts=1350[360p]"
     )
 
@@ -56,7 +61,7 @@ def test_a_film_of_one_segment_is_first_and_last() -> None:
     plan = make_plan(make_source(seconds=2, width=320, height=180))
     assert graph(plan, {"360p": 0}, 1) == (
         "[0:V:0]fps=25:start_time=0.000000,tpad=stop=50:stop_mode=clone,trim=start_pts=0:end_pts=50,"
-        "scale=320:180:flags=lanczos,setsar=1,format=yuv420p[cut360p];"
+        f"scale=320:180:{COLOURS}[cut360p];"
         "[cut360p]trim=start_pts=0[360p]"
     )
 

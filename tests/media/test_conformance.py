@@ -20,7 +20,7 @@ PACKET = 188
 
 # Once a second, for a tenth of it, the whole picture is white and a tone sounds.
 FLASH = "color=black:s=214x120:r=25:d=4,drawbox=c=white:t=fill:enable='lt(mod(t\\,1)\\,0.1)'"
-BEEP = "sine=f=1000:d=4,volume=enable='gte(mod(t\\,1)\\,0.1)':volume=0"
+BEEP = "aevalsrc='sin(2*PI*1000*t)*lt(mod(t\\,1)\\,0.1)':s=48000:d=4"
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,10 @@ def bytes_of(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], No
 
 
 def replaced_by(name: str, other: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes((folder / other).read_bytes()) and None
+    def damage(folder: Path) -> None:
+        (folder / name).write_bytes((folder / other).read_bytes())
+
+    return damage
 
 
 def without_first_packet_of_stream(data: bytes) -> bytes:
@@ -110,7 +113,7 @@ def _move_stamp(out: bytearray, at: int, ticks: int) -> None:
 
 def no_idr(data: bytes) -> bytes:
     """The key picture calls itself an ordinary one."""
-    return re.sub(rb"(\x00\x00\x01)[\x65\x25\x45]", rb"\1\x41", data, count=1)
+    return re.sub(b"(\\x00\\x00\\x01)[\x65\x25\x45]", b"\\1\x41", data, count=1)
 
 
 def stereo(data: bytes) -> bytes:
@@ -142,7 +145,7 @@ BREAKAGES: list[tuple[str, str, Callable[[Path], None]]] = [
     ("a segment that starts late", "alignment", bytes_of("60p_0002.ts", later_by(3600))),
     ("a segment that steps back", "decode_times", bytes_of("60p_0002.ts", later_by(-90_000))),
     ("no key picture", "key_frame", bytes_of("120p_0002.ts", no_idr)),
-    ("a lost seam", "continuity", bytes_of("60p_0001.ts", lambda data: data[PACKET:])),
+    ("a lost seam", "continuity", bytes_of("60p_0000.ts", lambda data: data[:-PACKET])),
     ("sound that jumps", "sound_times", bytes_of("audio_0002.ts", later_by(900))),
     ("sound that begins late", "sound_start", bytes_of("audio_0000.ts", later_by(9000))),
     ("sound in two formats", "sound_format", bytes_of("audio_0001.ts", stereo)),

@@ -71,9 +71,7 @@ def test_a_file_left_by_a_crash_before_its_row_is_replaced(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("name", "index"), [("360p", 2), ("360p", -1), ("audio", 0), ("../360p", 0)])
-def test_what_is_not_of_the_job_is_refused_and_leaves_nothing(
-    name: str, index: int, tmp_path: Path
-) -> None:
+def test_what_is_not_of_the_job_is_refused_and_leaves_nothing(name: str, index: int, tmp_path: Path) -> None:
     video = film()
     claim = take(ENCODES)
     facts, file = segment_file(tmp_path, claim, "360p", 0)
@@ -157,7 +155,15 @@ def test_a_storyboard_counts_when_its_index_is_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["storyboard.vtt", "storyboard_0.jpg", "360p_0000.ts", "../thumbnail.jpg", "master.m3u8", "", "thumbnail.png"],
+    [
+        "storyboard.vtt",
+        "storyboard_0.jpg",
+        "360p_0000.ts",
+        "../thumbnail.jpg",
+        "master.m3u8",
+        "",
+        "thumbnail.png",
+    ],
 )
 def test_a_poster_job_may_hand_in_nothing_but_its_poster(name: str, tmp_path: Path) -> None:
     video = film()
@@ -167,7 +173,9 @@ def test_a_poster_job_may_hand_in_nothing_but_its_poster(name: str, tmp_path: Pa
     assert names_in(folder_of(video)) == []
 
 
-@pytest.mark.parametrize("name", ["thumbnail.jpg", "storyboard_x.jpg", "storyboard_../0.jpg", "storyboard_.jpg"])
+@pytest.mark.parametrize(
+    "name", ["thumbnail.jpg", "storyboard_x.jpg", "storyboard_../0.jpg", "storyboard_.jpg"]
+)
 def test_a_storyboard_job_may_hand_in_nothing_but_its_sheets(name: str, tmp_path: Path) -> None:
     film()
     do_all(tmp_path, ENCODES)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from encoder.model import EncodePlan
+from encoder.languages import language_tag
+from encoder.model import EncodePlan, RenditionPlan
 from encoder.plan import LEAD_SEGMENTS
 from encoder.playlist import (
     AudioTrackLine,
@@ -16,6 +17,7 @@ from encoder.playlist import (
     expected_avc_codec,
     master_playlist,
     media_playlist,
+    peak_bps,
 )
 
 from ..models import Encode, Rendition, Segment, Video
@@ -43,8 +45,7 @@ class Row:
 
     @property
     def peak_bps(self) -> int:
-        rates = (self.sizes[i] * 8 / s for i, s in self.durations.items() if s >= 0.5)
-        return round(max(rates, default=0.0))
+        return peak_bps([(self.durations[i], self.sizes[i]) for i in sorted(self.durations)])
 
     @property
     def average_bps(self) -> int:
@@ -105,21 +106,33 @@ def master_text(grid: Grid, *, timeline: str | None, suffix: bool = True) -> str
         lead = min(LEAD_SEGMENTS, grid.plan.segment_count)
         video = [r for r in video if r.begun >= lead] or [r for r in video if r.begun]
     sound = max((row.peak_bps or row.rendition.max_bitrate_bps for row in audio), default=0)
+    sound_average = max((row.average_bps for row in audio), default=0)
     lines = [_audio_line(grid, row, query) for row in audio]
-    return master_playlist([_variant(grid, row, sound, query) for row in video], lines)
+    return master_playlist([_variant(grid, row, sound, sound_average, query) for row in video], lines)
 
 
 def _audio_line(grid: Grid, row: Row, query: str) -> AudioTrackLine:
     planned = grid.plan.rendition(row.rendition.name)
-    name = planned.language or "Original"
-    return AudioTrackLine(f"{planned.name}.m3u8{query}", name, planned.channels, planned.language)
+    return AudioTrackLine(
+        uri=f"{planned.name}.m3u8{query}",
+        name=_sound_name(grid.plan, planned),
+        channels=planned.channels,
+        language=language_tag(planned.language),
+    )
 
 
-def _variant(grid: Grid, row: Row, sound_bps: int, query: str) -> Variant:
+def _sound_name(plan: EncodePlan, planned: RenditionPlan) -> str:
+    """Names in a group must differ; what people read is made from the language by the player."""
+    if len(plan.audio) == 1:
+        return "Original"
+    return f"Track {plan.audio.index(planned) + 1}"
+
+
+def _variant(grid: Grid, row: Row, sound_bps: int, sound_average_bps: int, query: str) -> Variant:
     planned = row.rendition
     # Until all of it is measured, the rung may still need what it was promised.
     peak = row.peak_bps if grid.is_whole else max(row.peak_bps, planned.max_bitrate_bps)
-    average = row.average_bps + sound_bps if grid.is_whole else None
+    average = row.average_bps + sound_average_bps if grid.is_whole else None
     picture = planned.codecs or expected_avc_codec(planned.width, planned.height, grid.plan.fps)
     codecs = (picture, AAC_CODEC) if grid.plan.audio else (picture,)
     uri = f"{planned.name}.m3u8{query}"

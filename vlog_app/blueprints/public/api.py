@@ -20,6 +20,7 @@ blueprint = Blueprint("public_api", __name__, url_prefix="/api")
 
 PROGRESS_S = 0.5  # many viewers of one film share an answer
 LIST_MAX = 100
+OFFSET_MAX = 2**31 - 1  # databases refuse numbers they cannot hold
 _progress: dict[str, tuple[float, dict[str, Any]]] = {}
 
 
@@ -28,7 +29,7 @@ _progress: dict[str, tuple[float, dict[str, Any]]] = {}
 def videos() -> Response:
     """Newest first. `limit` 1..100, `offset`."""
     limit = min(max(request.args.get("limit", 50, int), 1), LIST_MAX)
-    offset = max(request.args.get("offset", 0, int), 0)
+    offset = min(max(request.args.get("offset", 0, int), 0), OFFSET_MAX)
     listed = (
         Video.deleted_at.is_(None),
         Video.published_at <= database_now(db.session()),

@@ -25,14 +25,14 @@ limiter.exempt(blueprint)  # a film is hundreds of requests; the state check bel
 
 GATE_S = 2.0  # how long a video's state may be believed
 YEAR_S = 31_536_000
-SEGMENT = re.compile(r"(?P<rendition>[a-z0-9]+)_(?P<index>\d{4,6})\.ts")
+SEGMENT = re.compile(r"(?P<rendition>[a-z0-9]+)_(?P<index>[0-9]{4,6})\.ts")
 PLAYLIST = re.compile(r"(?P<rendition>[a-z0-9]+)\.m3u8")
-PICTURE = re.compile(r"(thumbnail|storyboard_\d{1,5})\.jpg|storyboard\.vtt")
+PICTURE = re.compile(r"(thumbnail|storyboard_[0-9]{1,5})\.jpg|storyboard\.vtt")
 TYPES = {
     ".ts": "video/mp2t",
     ".m3u8": "application/vnd.apple.mpegurl",
     ".jpg": "image/jpeg",
-    ".vtt": "text/vtt; charset=utf-8",
+    ".vtt": "text/vtt",
 }
 
 

@@ -16,6 +16,21 @@ const nameOf = (url) => new URL(url, location.href).pathname.split("/").pop().re
 /** "720p" says its size itself; a rung named otherwise ("original") gets its height beside it. */
 const labelOf = (name, height) => (/^\d+p$/.test(name) ? name : `${name[0].toUpperCase()}${name.slice(1)}, ${height}p`);
 
+/** The language in the viewer's own words; tracks of one language are told apart by their name. */
+function soundLabel({ lang, name }, tracks) {
+  if (!lang) return name;
+  const language = languageName(lang);
+  return tracks.filter((track) => track.lang === lang).length > 1 ? `${language}, ${name}` : language;
+}
+
+function languageName(tag) {
+  try {
+    return new Intl.DisplayNames([navigator.language], { type: "language" }).of(tag) || tag;
+  } catch {
+    return tag; // no language this browser has heard of
+  }
+}
+
 /** Fires "change" whenever anything a viewer could see is different. */
 export class Engine extends EventTarget {
   constructor(video, { masterUrl, demandUrl, workerUrl, readiness }) {
@@ -44,6 +59,19 @@ export class Engine extends EventTarget {
   /** Rungs to choose from, best first. */
   get rungs() {
     return this.names.map((name, place) => ({ name, label: labelOf(name, this.hls.levels[place].height) })).reverse();
+  }
+
+  /** Sound tracks to choose from, in the order of the film. */
+  get sounds() {
+    const tracks = this.hls?.audioTracks || [];
+    return tracks.map((track) => ({ id: track.id, label: soundLabel(track, tracks), chosen: track.id === this.hls.audioTrack }));
+  }
+
+  get sound() { return this.sounds.find((sound) => sound.chosen)?.label || ""; }
+
+  setSound(id) {
+    this.hls.audioTrack = id;
+    this.changed();
   }
 
   /** The rung on the screen. */
@@ -79,6 +107,7 @@ export class Engine extends EventTarget {
     hls.on(Events.FRAG_BUFFERED, () => this.recovery.onData());
     hls.on(Events.LEVEL_SWITCHED, () => this.changed());
     hls.on(Events.MANIFEST_PARSED, () => this.changed());
+    hls.on(Events.AUDIO_TRACK_SWITCHED, () => this.changed());
     hls.loadSource(this.masterUrl);
     hls.attachMedia(this.video);
     this.changed();

@@ -43,6 +43,8 @@ export class Face {
     text(this.find("[data-quality]"), engine.playing || (engine.manual ? engine.choice : "Auto"));
     this.find("[data-menu-for=quality]").toggleAttribute("data-on", engine.manual);
     text(this.find("[data-rate]"), rate(video.playbackRate));
+    text(this.find("[data-sound]"), engine.sound);
+    this.find("[data-menu-for=sound]").hidden = engine.sounds.length < 2;
     this.find("[data-menu-for=speed]").toggleAttribute("data-on", video.playbackRate !== 1);
   }
 

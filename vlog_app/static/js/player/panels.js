@@ -16,15 +16,21 @@ export function makePanels({ engine, readiness, video, captions, setRate, pip })
       label: value === 1 ? "1×, as filmed" : rate(value), checked: video.playbackRate === value, act: () => setRate(value),
     })),
   });
+  const sound = () => ({
+    title: "Sound",
+    parent: "settings",
+    items: engine.sounds.map(({ id, label, chosen }) => ({ label, checked: chosen, act: () => engine.setSound(id) })),
+  });
   const settings = () => ({
     title: "Settings",
     items: [
       { label: "Quality", value: engine.manual ? engine.choice : `Auto ${engine.playing}`, opens: "quality" },
       { label: "Speed", value: rate(video.playbackRate), opens: "speed" },
+      ...(engine.sounds.length > 1 ? [{ label: "Sound", value: engine.sound, opens: "sound" }] : []),
       ...(pip.possible ? [{ label: "Picture in picture", act: pip.toggle }] : []),
     ],
   });
-  return { quality, speed, settings, captions: () => captionsPanel(captions) };
+  return { quality, speed, sound, settings, captions: () => captionsPanel(captions) };
 }
 
 function autoItem(engine) {

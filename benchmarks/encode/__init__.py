@@ -1,0 +1,1 @@
+"""The cost of an encode, compared with other ways to do the same."""

@@ -1,0 +1,57 @@
+"""How the grid of one encode is cut into jobs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from encoder.model import Chunk
+from encoder.plan import make_plan
+from jobs.layout import ENCODE, ESSENTIAL, JobDraft, Rank, draft_jobs, split_for_demand
+from tests.factories import make_source
+
+
+def cells(drafts: Iterable[JobDraft]) -> Counter[tuple[str, int]]:
+    return Counter((name, index) for draft in drafts for name in draft.renditions for index in draft.chunk)
+
+
+@given(
+    seconds=st.floats(0.5, 3 * 3600),
+    width=st.integers(64, 4096),
+    height=st.integers(64, 4096),
+    has_audio=st.booleans(),
+    chunk_s=st.sampled_from([0, 1, 30, 60, 600]),
+)
+def test_jobs_cover_every_cell_once(
+    seconds: float, width: int, height: int, has_audio: bool, chunk_s: float
+) -> None:
+    plan = make_plan(make_source(seconds=seconds, width=width, height=height, has_audio=has_audio))
+    drafts = draft_jobs(plan, chunk_s)
+    found = cells(draft for draft in drafts if draft.kind in ESSENTIAL)
+    wanted = {(row.name, index) for row in plan.renditions for index in range(plan.segment_count)}
+    assert set(found) == wanted
+    assert set(found.values()) == {1}
+
+
+def test_the_lowest_rung_of_the_first_chunk_comes_first() -> None:
+    first = min(
+        (draft for draft in draft_jobs(make_plan(make_source()), 60) if draft.kind == ENCODE),
+        key=lambda draft: draft.rank,
+    )
+    assert (first.rank, first.renditions, first.chunk) == (Rank.LEAD, ("360p",), Chunk(0, 2))
+
+
+@pytest.mark.parametrize("names", [("360p",), ("720p", "480p", "360p")])
+@pytest.mark.parametrize(("first", "end", "segment"), [(2, 10, 2), (2, 10, 5), (2, 10, 9), (0, 1, 0)])
+def test_a_cut_for_a_viewer_covers_the_rest_of_the_job_once(
+    names: tuple[str, ...], first: int, end: int, segment: int
+) -> None:
+    drafts = split_for_demand(Chunk(first, end), names, segment)
+    found = cells(drafts)
+    assert set(found) == {(name, index) for name in names for index in range(segment, end)}
+    assert set(found.values()) == {1}
+    assert (drafts[0].rank, drafts[0].renditions) == (Rank.DEMAND, names[-1:])

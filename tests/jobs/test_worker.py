@@ -1,0 +1,176 @@
+"""The loop every worker runs: it takes what there is, hears the bell, and leaves politely."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobs.bootstrap import BELL_FILE, bell_for
+from jobs.contract import Claim, Failure, Slot, Unavailable, WorkerInfo
+from jobs.layout import AUDIO, ENCODE, POSTER
+from jobs.runner import Tools
+from jobs.states import JobState
+from jobs.testing import MemoryCoordinator
+from jobs.worker import SLOTS, Bell, Worker
+from tests.jobs.conftest import ATLAS, Moody
+
+PATIENCE_S = 20.0
+SOON = threading.Event()  # never set: waits without being a busy loop
+LONG_S = 3600.0
+
+
+def wait_until(condition: object) -> None:
+    assert callable(condition)
+    until = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until, "waited too long"
+        SOON.wait(0.01)
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    """An ffmpeg that always fails at once: enough for a job to come to an end."""
+    path = tmp_path / "ffmpeg"
+    path.write_text("#!/bin/sh\nexit 1\n")
+    path.chmod(0o755)
+    return Tools(ffmpeg=str(path), work_root=tmp_path / "work")
+
+
+@contextmanager
+def running(coordinator: MemoryCoordinator, tools: Tools, bell: Bell, **options: float) -> Iterator[Worker]:
+    slots = (Slot("pictures", (ENCODE, POSTER)), Slot("sound", (AUDIO,)))
+    worker = Worker(ATLAS, coordinator, tools, bell, slots=slots, **{"poll_s": LONG_S, **options})  # type: ignore[arg-type]
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def bell(tmp_path: Path) -> Bell:
+    return bell_for(tmp_path)
+
+
+def tried(coordinator: MemoryCoordinator) -> list[int]:
+    return [job.attempts_used for job in coordinator.jobs]
+
+
+def test_a_worker_tries_everything_there_is(coordinator: Moody, tools: Tools, bell: Bell) -> None:
+    with running(coordinator, tools, bell):
+        wait_until(lambda: tried(coordinator) == [1] * len(coordinator.jobs))
+    assert {job.state for job in coordinator.jobs} == {JobState.QUEUED}
+    assert coordinator.workers == {ATLAS.id: "gone"}
+
+
+def test_an_idle_worker_hears_the_bell_long_before_it_would_look_again(
+    coordinator: Moody, tools: Tools, bell: Bell
+) -> None:
+    for job in coordinator.jobs:
+        job.not_before = coordinator.clock() + 1
+    with running(coordinator, tools, bell):
+        wait_until(lambda: coordinator.workers)
+        for job in coordinator.jobs:
+            job.not_before = 0
+        bell.ring()
+        wait_until(lambda: min(tried(coordinator)) == 1)
+
+
+def test_without_a_bell_a_worker_looks_again_after_its_interval(
+    coordinator: Moody, tools: Tools, bell: Bell
+) -> None:
+    for job in coordinator.jobs:
+        job.not_before = coordinator.clock() + 1
+    with running(coordinator, tools, bell, poll_s=0.2):
+        wait_until(lambda: coordinator.workers)
+        for job in coordinator.jobs:
+            job.not_before = 0
+        wait_until(lambda: min(tried(coordinator)) == 1)
+
+
+def test_an_idle_worker_leaves_at_once(coordinator: Moody, tools: Tools, bell: Bell) -> None:
+    coordinator.jobs.clear()
+    with running(coordinator, tools, bell) as worker:
+        wait_until(lambda: coordinator.workers)
+        started = time.monotonic()
+        worker.stop()
+    assert time.monotonic() - started < 5
+
+
+class Away(Moody):
+    """Cannot be reached at first."""
+
+    faults = 2
+
+    def claim(self, worker: WorkerInfo, slot: Slot) -> Claim | None:
+        if self.faults:
+            self.faults -= 1
+            raise Unavailable("the database does not answer")
+        return MemoryCoordinator.claim(self, worker, slot)
+
+
+def test_a_worker_outlives_a_coordinator_that_is_away(coordinator: Moody, tools: Tools, bell: Bell) -> None:
+    away = Away(coordinator.plan, coordinator.source, coordinator.folder)
+    with running(away, tools, bell):
+        wait_until(lambda: min(tried(away)) == 1)
+    assert away.faults == 0
+
+
+def test_a_worker_says_that_it_lives(coordinator: Moody, tools: Tools, bell: Bell) -> None:
+    coordinator.jobs.clear()
+    with running(coordinator, tools, bell, heartbeat_s=0.05):
+        wait_until(lambda: coordinator.workers)
+        coordinator.workers.clear()
+        wait_until(lambda: coordinator.workers == {ATLAS.id: "here"})
+
+
+def test_a_worker_that_starts_again_frees_what_its_former_self_held(
+    coordinator: Moody, tools: Tools, bell: Bell
+) -> None:
+    held = coordinator.claim(ATLAS, Slot("any", (ENCODE,)))
+    assert held is not None
+    with running(coordinator, tools, bell):
+        wait_until(lambda: next(j for j in coordinator.jobs if j.id == held.job_id).attempts_used == 2)
+
+
+def test_together_the_slots_take_every_kind() -> None:
+    from jobs.runner import KINDS
+
+    assert {kind for slot in SLOTS for kind in slot.kinds} == set(KINDS)
+
+
+def test_what_a_viewer_waits_for_is_not_run_more_politely_than_bulk() -> None:
+    nice = {slot.name: slot.nice for slot in SLOTS}
+    assert nice["urgent"] < nice["bulk"]
+
+
+def test_a_bell_on_a_disk_that_is_gone_harms_nobody(tmp_path: Path) -> None:
+    bell = Bell(tmp_path / "gone" / BELL_FILE)
+    bell.ring()
+    assert bell.heard() == 0
+
+
+def test_each_ring_is_heard(tmp_path: Path) -> None:
+    bell = Bell(tmp_path / BELL_FILE)
+    bell.ring()
+    os.utime(tmp_path / BELL_FILE, (1, 1))
+    before = bell.heard()
+    bell.ring()
+    assert bell.heard() != before
+
+
+def test_a_final_failure_is_tried_once(coordinator: Moody) -> None:
+    claim = coordinator.claim(ATLAS, Slot("sound", (AUDIO,)))
+    assert claim is not None
+    coordinator.fail(claim, Failure("x", "no", is_final=True))
+    job = next(job for job in coordinator.jobs if job.id == claim.job_id)
+    assert job.state is JobState.FAILED
