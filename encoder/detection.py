@@ -75,7 +75,7 @@ def _examine_safely(program: Program, candidate: Candidate, max_sessions: int) -
         return examine(program, candidate, max_sessions)
     except Exception as error:
         logger.exception("device test failed", extra={"action": "device_test", "device": candidate.id})
-        return Finding(None, (Refusal(candidate.id, "", Reason.TIMEOUT, repr(error)),))
+        return Finding(None, (Refusal(candidate.id, "", Reason.TEST_FAILED, repr(error)),))
 
 
 def examine(program: Program, candidate: Candidate, max_sessions: int = 0) -> Finding:

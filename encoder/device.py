@@ -25,6 +25,7 @@ class Reason(StrEnum):
     WRONG_OUTPUT = "wrong_output"  # it ran, and what came out is not what went in
     TIMEOUT = "timeout"
     SESSION_LIMIT = "session_limit"  # all its sessions were taken during the test
+    TEST_FAILED = "test_failed"  # the test itself went wrong, the device may be well
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 CACHE_FILE = "devices.json"
 CACHE_VERSION = 1
 # Reasons that may be gone the next time; what rests on them is not remembered.
-PASSING = (Reason.TIMEOUT, Reason.SESSION_LIMIT)
+PASSING = (Reason.TIMEOUT, Reason.SESSION_LIMIT, Reason.TEST_FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,9 +195,13 @@ def launch_argv(argv: list[str], limits: Limits) -> list[str]:
 
 
 def clean_environment() -> dict[str, str]:
-    """Nothing of ours leaks into a program that reads untrusted bytes."""
-    keep = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG")
-    return {name: os.environ[name] for name in keep if name in os.environ}
+    """Nothing of ours leaks into a program that reads untrusted bytes. GPUs are numbered by their place on the bus, as
+    the system numbers them (see `candidates`).
+    """
+    keep = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH")
+    return {name: os.environ[name] for name in keep if name in os.environ} | {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID"
+    }
 
 
 def _drain(stream: IO[str], take: object) -> None:

@@ -48,12 +48,14 @@ def draft_jobs(plan: EncodePlan, chunk_s: float) -> tuple[JobDraft, ...]:
     whole = Chunk(0, plan.segment_count)
     names = tuple(row.name for row in plan.encoded)
     drafts = [JobDraft(COPY, Rank.COPY, whole, (row.name,)) for row in plan.copied]
-    if names:
-        drafts.append(JobDraft(ENCODE, Rank.LEAD, lead, names[-1:]))
+    # A copied rung makes the film watchable at once: then the first chunk need not be decoded twice.
+    first, others = (names, ()) if plan.copied else (names[-1:], names[:-1])
+    if first:
+        drafts.append(JobDraft(ENCODE, Rank.LEAD, lead, first))
     drafts += [JobDraft(AUDIO, Rank.SOUND, whole, (row.name,)) for row in plan.audio]
     drafts.append(JobDraft(POSTER, Rank.POSTER, whole, ()))
-    if names[:-1]:
-        drafts.append(JobDraft(ENCODE, Rank.FIRST, lead, names[:-1]))
+    if others:
+        drafts.append(JobDraft(ENCODE, Rank.FIRST, lead, others))
     if names:
         drafts += [JobDraft(ENCODE, Rank.BULK, chunk, names) for chunk in rest]
     return tuple(drafts)

@@ -2,8 +2,9 @@
 
     python -m benchmarks.encode.per_rung [--seconds 30] [--height 1080] [--preset veryfast] [--rounds 1] [--fit]
 
-Same presets, rates and segment length on both sides; the usual way also encodes the sound into every rung. `--fit` makes a
-source that may be copied as the top rung. Rounds alternate, medians are reported; only the ratio means anything.
+Same presets, rates and segment length on both sides; the usual way also encodes the sound into every rung.
+`--fit` makes a source that may be copied as the top rung. Rounds alternate, medians are reported; only the ratio
+means anything.
 """
 
 from __future__ import annotations

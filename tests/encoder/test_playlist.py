@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import m3u8
 import pytest
@@ -77,7 +78,7 @@ def test_the_target_of_a_growing_list_holds_before_the_first_segment() -> None:
 
 def test_a_growing_list_only_ever_gets_longer() -> None:
     texts = [media_playlist(THREE[:n], target_s=6.006, is_whole=False) for n in range(4)]
-    assert all(later.startswith(earlier) for earlier, later in zip(texts, texts[1:], strict=False))
+    assert all(later.startswith(earlier) for earlier, later in pairwise(texts))
 
 
 def test_the_master_playlist_with_sound() -> None:

@@ -169,11 +169,14 @@ def test_a_program_may_put_its_things_in_order_when_asked_to_stop(script: Script
 
 
 def test_an_error_in_the_caller_ends_the_program_too(script: Script, tmp_path: Path) -> None:
-    pid = 0
-    with pytest.raises(KeyError), Process(script("echo $$ > $D/self", "exec sleep 600"), Limits()):
-        pid = pid_in(tmp_path / "self")
-        raise KeyError("the caller stumbled")
-    assert not is_alive(pid)
+    def stumble() -> None:
+        with Process(script("echo $$ > $D/self", "exec sleep 600"), Limits()):
+            assert is_alive(pid_in(tmp_path / "self"))
+            raise KeyError("the caller stumbled")
+
+    with pytest.raises(KeyError):
+        stumble()
+    assert not is_alive(pid_in(tmp_path / "self"))
 
 
 def test_a_program_does_not_outlive_a_killed_worker(script: Script, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_cues_run_through_the_whole_film_without_hole_or_overlap(
     assert len(cues) == layout.count
     assert cues[0].start_ms == 0
     assert all(cue.start_ms < cue.end_ms for cue in cues)
-    assert all(abs(one.end_ms - two.start_ms) <= 1 for one, two in zip(cues, cues[1:], strict=False))
+    assert all(abs(one.end_ms - two.start_ms) <= 1 for one, two in pairwise(cues))
     assert cues[-1].end_ms <= round(plan.duration_s * 1000)
     assert {cue.sheet for cue in cues} == set(range(layout.sheets))
 

@@ -45,7 +45,7 @@ def tools(tmp_path: Path) -> Tools:
 @contextmanager
 def running(coordinator: MemoryCoordinator, tools: Tools, bell: Bell, **options: float) -> Iterator[Worker]:
     slots = (Slot("pictures", (ENCODE, POSTER)), Slot("sound", (AUDIO,)))
-    worker = Worker(ATLAS, coordinator, tools, bell, slots=slots, **{"poll_s": LONG_S, **options})  # type: ignore[arg-type]
+    worker = Worker(ATLAS, coordinator, tools, bell, slots=slots, **{"poll_s": LONG_S, **options})
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:

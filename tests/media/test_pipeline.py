@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -55,7 +56,7 @@ def test_no_frame_is_lost_doubled_or_moved_at_any_seam(studio: Studio, fps: str)
 def check_sound(studio: Studio, plan: EncodePlan) -> None:
     joined = studio.root / "audio.ts"
     times = audio_times(studio.files(plan, "audio"), joined)
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert all(abs(gap - 1024) <= 1 for gap in gaps)
     assert abs(times[-1] / 48_000 - plan.duration_s) < 0.05
     assert decoder_words(studio.ffmpeg, joined) == ""
@@ -149,13 +150,8 @@ def promised(plan: EncodePlan, frames: int) -> EncodePlan:
 
 def test_a_worker_that_leaves_lets_the_running_segment_land(studio: Studio) -> None:
     coordinator = studio.open(film(studio, seconds=40, size="854x480"), chunk_s=0)
-    for _ in range(2):
-        lead = coordinator.claim(ATLAS, ENCODES)
-        assert lead is not None
-        if lead.chunk.count > 2:
-            break
-        studio.carry_out(lead, coordinator)
-    bulk = lead if lead.chunk.count > 2 else coordinator.claim(ATLAS, ENCODES)
+    while (bulk := coordinator.claim(ATLAS, ENCODES)) and bulk.chunk.count <= 2:
+        studio.carry_out(bulk, coordinator)
     assert bulk is not None
     drain = threading.Event()
     drain.set()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.contract import Incomplete, LeaseLost
+from jobs.contract import Incomplete, LeaseLost, Slot
 from jobs.layout import ENCODE, POSTER, STORYBOARD
 from jobs.states import AttemptOutcome, JobState
-from tests.contract.conftest import ENCODES, SOUND, Slot
+from tests.contract.conftest import ENCODES, SOUND
 from tests.services.shop import attempt_of, do_all, film, hand_in, hand_in_and_finish, job_of, jobs_of, take
 from vlog_app.services import queue
 
