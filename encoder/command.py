@@ -15,6 +15,7 @@ INPUT_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
 PAD_S = (
     2  # a source may end this much before it said; its last picture is held. More is damage, not rounding.
 )
+REACH_BACK_S = 1  # how far before its end a picture is looked for when a part lies behind it
 AUDIO_DRIFT_PACKETS = 3  # see audio_command
 AAC_FRAME = 1024  # samples per AAC packet
 
@@ -91,15 +92,35 @@ def video_filters(plan: EncodePlan, rows: list[RenditionPlan], work: Work) -> st
 
 def grid_filters(plan: EncodePlan, work: Work) -> list[str]:
     """What is done to the source's frames before they are scaled: deinterlaced, set on the grid, cut."""
-    first_frame = work.first * plan.segment_frames
-    end_frame = min(work.end * plan.segment_frames, plan.total_frames)
-    warm = min(plan.warmup_frames, first_frame)
+    span = span_of(plan, work)
     head = ["yadif"] if plan.deinterlace else []
-    head.append(f"fps={plan.fps}:start_time={_decimal((first_frame - warm) / plan.fps)}")
-    if end_frame == plan.total_frames:
-        head.append(f"tpad=stop={int(PAD_S * plan.fps)}:stop_mode=clone")
-    head.append(f"trim=start_pts={first_frame}:end_pts={end_frame}")
+    head.append(f"fps={plan.fps}:start_time={_decimal(span.decoded / plan.fps)}")
+    if span.held:
+        head.append(f"tpad=stop={span.held}:stop_mode=clone")
+    head.append(f"trim=start_pts={span.first}:end_pts={span.end}")
     return head
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Frame numbers: wanted are [first, end), decoding begins at `decoded`, and the last picture may be held for
+    `held` frames more.
+    """
+
+    first: int
+    end: int
+    decoded: int
+    held: int
+
+
+def span_of(plan: EncodePlan, work: Work) -> Span:
+    first = work.first * plan.segment_frames
+    end = min(work.end * plan.segment_frames, plan.total_frames)
+    # A part behind the last picture shows that picture: decode from shortly before it.
+    from_picture = plan.last_picture - max(1, round(REACH_BACK_S * plan.fps))
+    decoded = max(0, min(first - plan.warmup_frames, from_picture))
+    held = end - plan.last_picture + int(PAD_S * plan.fps) if end >= plan.last_picture else 0
+    return Span(first, end, decoded, held)
 
 
 def _fan_out(row: RenditionPlan, *, is_last: bool) -> str:
@@ -117,14 +138,12 @@ def _input(source: Path, plan: EncodePlan, work: Work) -> list[str]:
     """-copyts with -start_at_zero keeps the film's own clock, so a run that starts in the middle stamps its frames
     as the whole run would. The seek lands half a frame early so that rounding cannot skip the first frame.
     """
-    first_frame = work.first * plan.segment_frames
-    warm = min(plan.warmup_frames, first_frame)
-    end_frame = min(work.end * plan.segment_frames, plan.total_frames)
+    span = span_of(plan, work)
     argv = ["-copyts", "-start_at_zero"]
-    if first_frame - warm > 0:
-        argv += ["-ss", _decimal((first_frame - warm - Fraction(1, 2)) / plan.fps)]
-    if end_frame < plan.total_frames:
-        argv += ["-t", _decimal((end_frame - first_frame + warm + 2) / plan.fps)]
+    if span.decoded > 0:
+        argv += ["-ss", _decimal((span.decoded - Fraction(1, 2)) / plan.fps)]
+    if not span.held:
+        argv += ["-t", _decimal((span.end - span.decoded + 2) / plan.fps)]
     return argv + _file(source)
 
 

@@ -153,11 +153,17 @@ class EncodePlan:
     total_frames: int
     segment_frames: int
     renditions: tuple[RenditionPlan, ...]
+    picture_frames: int = 0  # where the picture ends and its last frame is held; 0: with the film
     warmup_frames: int = 0
     deinterlace: bool = False
     colour: Colour = Colour()
     notes: tuple[str, ...] = ()  # reason codes of decisions, for the owner
     version: int = PLAN_VERSION
+
+    @property
+    def last_picture(self) -> int:
+        """The number of frames that come from the source."""
+        return self.picture_frames or self.total_frames
 
     @property
     def segment_count(self) -> int:

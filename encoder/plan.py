@@ -36,9 +36,10 @@ def make_plan(
     rungs = fitting_rungs(source, ladder)
     audio = source.audio[0] if source.audio else None
     wanted = max(1, round(Fraction(segment_s) * source.fps))
-    total = _total_frames(source, audio)
+    picture = _picture_frames(source)
+    total = _total_frames(source, audio, picture)
     verdict = judge(source, rungs[0], wanted)
-    reasons = (*verdict.reasons, *(["longer_sound"] if total != source.frame_count else []))
+    reasons = (*verdict.reasons, *(["longer_sound"] if total != picture else []))
     may_copy = verdict.is_fit and not reasons
     rows = tuple(_video_row(rung, source, preset) for rung in rungs)
     if may_copy:
@@ -48,6 +49,7 @@ def make_plan(
         total_frames=total,
         segment_frames=verdict.segment_frames if may_copy else wanted,
         renditions=rows + _audio_rows(source.audio, rungs[0]),
+        picture_frames=picture if picture != total else 0,
         warmup_frames=_warmup(source),
         deinterlace=source.is_interlaced,
         colour=colour_of(source),
@@ -64,15 +66,19 @@ def chunks(plan: EncodePlan, chunk_s: float = CHUNK_S) -> tuple[Chunk, ...]:
     return (Chunk(0, lead), *(Chunk(first, min(first + step, total)) for first in starts))
 
 
-def _total_frames(source: Source, audio: AudioTrack | None) -> int:
+def _picture_frames(source: Source) -> int:
     frames = round(Fraction(source.duration_s) * source.fps)
     if source.frame_count is not None and not source.is_vfr:
         frames = source.frame_count
-    audio_s = (audio.duration_s if audio else None) or 0.0
-    if audio_s > frames / source.fps + LONGER_AUDIO_S:
-        frames = round(Fraction(audio_s) * source.fps)
     if frames < 1:
         raise SourceUnreadable("This file has no picture that could be shown.", code="no_frames")
+    return frames
+
+
+def _total_frames(source: Source, audio: AudioTrack | None, picture: int) -> int:
+    audio_s = (audio.duration_s if audio else None) or 0.0
+    is_longer = audio_s > picture / source.fps + LONGER_AUDIO_S
+    frames = round(Fraction(audio_s) * source.fps) if is_longer else picture
     if frames > MAX_FRAMES:
         raise SourceUnreadable("This film is longer than VLog can encode.", code="duration_limit")
     return frames

@@ -20,6 +20,7 @@ SYNC = 0x47
 CLOCK_HZ = 90_000
 CLOCK_WRAP = 1 << 33
 TS_DELAY = 126_000  # ffmpeg's MPEG-TS muxer shifts every stream by 1.4 s
+FRAME_COUNT = "frame_count"  # error code of a segment with too few or too many pictures
 VIDEO_PID = 0x100  # ffmpeg numbers elementary streams from here; ours has one per file
 HEAD_PACKETS = 24  # parameter sets stand in the first 4 kB, behind what an encoder says of itself
 ADTS_HEADER = 7  # bytes; a packet is never shorter
@@ -71,7 +72,7 @@ def _check_video(facts: TsFacts, plan: EncodePlan, row: RenditionPlan, index: in
     if facts.units != expected:
         raise OutputInvalid(
             f"Segment {index} of {row.name} came out with {facts.units} frames instead of {expected}.",
-            code="frame_count",
+            code=FRAME_COUNT,
         )
     start = (round(plan.start_of(index) * CLOCK_HZ) + TS_DELAY) % CLOCK_WRAP
     if abs(facts.first_pts - start) > 1:

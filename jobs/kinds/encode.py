@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from encoder.command import Work, audio_command, copy_command, video_command
 from encoder.errors import OutputInvalid
-from encoder.model import EncodePlan
+from encoder.model import EncodePlan, Segment
 from encoder.process import Process
-from encoder.segments import closed_segments, measure
+from encoder.segments import FRAME_COUNT, closed_segments, measure
 
 from ..contract import Claim, Drained, JobProgress, Refused
 
@@ -80,7 +80,7 @@ def _encode(bench: Bench, argv: list[str], harvest: _Harvest) -> float | None:
         ended = False
         while not ended and not harvest.is_complete:
             ended = process.wait(HARVEST_EVERY_S)
-            if harvest.collect():
+            if harvest.collect(is_last=ended):
                 process.moved()
             bench.lease.report(harvest.position(process.progress.frame, process.progress.speed))
             _consider_leaving(bench, harvest)
@@ -118,24 +118,45 @@ class _Harvest:
     def is_complete(self) -> bool:
         return all(index >= self.end for index in self.next.values())
 
-    def collect(self) -> int:
-        """Hand in what is finished since the last call; returns how many segments that were."""
+    def collect(self, *, is_last: bool) -> int:
+        """Hand in what is finished since the last call; returns how many segments that were. `is_last`: ffmpeg has
+        ended, nothing more will come.
+        """
         taken = 0
         for name in self.next:
-            for index, path in self._fresh(name):
-                self._hand_in(name, index, path)
-                taken += 1
+            fresh = list(self._fresh(name))
+            for index, path in fresh:
+                is_newest = index == fresh[-1][0]
+                segment = self._measure(name, index, path, may_be_cut=is_newest, is_last=is_last)
+                if segment is not None and self._hand_in(segment, path):
+                    taken += 1
         return taken
 
     def require_complete(self) -> None:
         for name, index in self.next.items():
             if index < self.end:
-                at = float(self.plan.start_of(index))
-                raise OutputInvalid(
-                    f"The film ends at {at:.0f} s, earlier than it says. Everything before that is kept.",
-                    code="source_ends_early",
-                    detail=f"{name} stopped before segment {index} of {self.end}",
-                )
+                raise self._ends_early(name, index)
+
+    def _measure(
+        self, name: str, index: int, path: Path, *, may_be_cut: bool, is_last: bool
+    ) -> Segment | None:
+        """None: too short, and it cannot be told yet whether that is because the film ends in it."""
+        try:
+            return measure(path, self.plan, self.plan.rendition(name), index)
+        except OutputInvalid as error:
+            if error.code != FRAME_COUNT or not may_be_cut:
+                raise
+            if is_last:
+                raise self._ends_early(name, index) from error
+            return None
+
+    def _ends_early(self, name: str, index: int) -> OutputInvalid:
+        at = float(self.plan.start_of(index))
+        return OutputInvalid(
+            f"The film ends at {at:.0f} s, earlier than it says. Everything before that is kept.",
+            code="source_ends_early",
+            detail=f"{name} stopped before segment {index} of {self.end}",
+        )
 
     def landed_since_drain(self) -> bool:
         """True once every rung has landed the segment that was in flight when the worker was asked to leave."""
@@ -158,13 +179,13 @@ class _Harvest:
             if self.next[name] <= index < self.end:
                 yield index, path
 
-    def _hand_in(self, name: str, index: int, path: Path) -> None:
-        segment = measure(path, self.plan, self.plan.rendition(name), index)
+    def _hand_in(self, segment: Segment, path: Path) -> bool:
         try:
             self.bench.coordinator.checkpoint(self.bench.claim, segment, path)
         except Refused:
             self.bench.lease.refresh()
-            if index < self.end:
+            if segment.index < self.end:
                 raise
-            return  # a viewer's demand has just given this part to another job
-        self.next[name] = index + 1
+            return False  # a viewer's demand has just given this part to another job
+        self.next[segment.rendition] = segment.index + 1
+        return True

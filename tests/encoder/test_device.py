@@ -32,7 +32,13 @@ CARD = Device(
 )
 DECODES_ONLY = replace(CARD, name="NVIDIA H100", encoders=())
 VAAPI = Device(
-    DeviceKind.VAAPI, 0, "/dev/dri/renderD128", "Intel GPU", "6.1", (Encoder("h264", "h264_vaapi", "qvbr"),), ("h264",)
+    DeviceKind.VAAPI,
+    0,
+    "/dev/dri/renderD128",
+    "Intel GPU",
+    "6.1",
+    (Encoder("h264", "h264_vaapi", "qvbr"),),
+    ("h264",),
 )
 QSV = replace(VAAPI, kind=DeviceKind.QSV, encoders=(Encoder("h264", "h264_qsv", "qvbr"),), decoders=())
 FILM = Footage("h264", long_side=1920)
@@ -56,11 +62,17 @@ SAID = [
     ("cu->cuCtxCreate(&ctx, 0, dev) failed -> CUDA_ERROR_OUT_OF_MEMORY: out of memory", Verdict.BUSY),
     ("Failed to create encode pipeline context: 2 (resource allocation failed).", Verdict.BUSY),
     ("Failed to end picture encode issue: 28 (HW busy now).", Verdict.BUSY),
-    ("[h264_nvenc @ 0x5] OpenEncodeSessionEx failed: unsupported device (2): (no details)", Verdict.UNAVAILABLE),
+    (
+        "[h264_nvenc @ 0x5] OpenEncodeSessionEx failed: unsupported device (2): (no details)",
+        Verdict.UNAVAILABLE,
+    ),
     ("[h264_nvenc @ 0x562a49ca0600] Cannot load libcuda.so.1", Verdict.UNAVAILABLE),
     ("[CUDA @ 0x56] Could not dynamically load CUDA\nDevice creation failed: -1.", Verdict.UNAVAILABLE),
     ("[h264_nvenc @ 0x5] Cannot load libnvidia-encode.so.1", Verdict.UNAVAILABLE),
-    ("Driver does not support the required nvenc API version. Required: 13.0 Found: 12.0", Verdict.UNAVAILABLE),
+    (
+        "Driver does not support the required nvenc API version. Required: 13.0 Found: 12.0",
+        Verdict.UNAVAILABLE,
+    ),
     ("The minimum required Nvidia driver for nvenc is 570.0 or newer", Verdict.UNAVAILABLE),
     ("cuInit(0) failed -> CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected", Verdict.UNAVAILABLE),
     ("[h264_nvenc @ 0x5] No capable devices found", Verdict.UNAVAILABLE),
@@ -82,7 +94,9 @@ SAID = [
 
 
 @pytest.mark.parametrize(("stderr", "verdict"), SAID)
-def test_the_words_of_a_failed_ffmpeg_say_what_is_wrong_with_the_device(stderr: str, verdict: Verdict) -> None:
+def test_the_words_of_a_failed_ffmpeg_say_what_is_wrong_with_the_device(
+    stderr: str, verdict: Verdict
+) -> None:
     assert classify_failure(stderr) is verdict
 
 

@@ -205,6 +205,7 @@ def test_nothing_of_ours_leaks_into_the_program(
         "LD_LIBRARY_PATH",
         "TMPDIR",
         "LANG",
+        "CUDA_DEVICE_ORDER",
         "LC_ALL",
         "PWD",
         "SHLVL",

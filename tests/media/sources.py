@@ -2,7 +2,7 @@
 of each.
 
 All of them show the same scene: red in the corner that is up and left, white in the one across, dark between, and a
-white flash with a beep for a tenth of a second, half a second after the start and every second from there. So one
+white flash with a beep for a tenth of a second at each full second. So one
 decoded film tells its orientation, its colours, and whether sound and picture belong together.
 """
 
@@ -80,7 +80,7 @@ def scene(
 ) -> str:
     """A filter graph without input. It is painted in RGB, so that no matrix but the one asked for is in it."""
     corners = "drawbox=0:0:iw/4:ih/4:red:fill,drawbox=3*iw/4:3*ih/4:iw/4:ih/4:white:fill"
-    flash = "drawbox=c=white:t=fill:enable='between(mod(t,1),0.499,0.599)'"
+    flash = "drawbox=c=white:t=fill:enable='gte(t,0.5)*lt(mod(t,1),0.1)'"
     base = f"color=0x202020:s={width}x{height}:r={fps}:d={seconds},format=gbrp,{flash},{corners}"
     first, _, rest = colour.partition(",")
     return f"{base},scale={first},format={pixels}{',' + rest if rest else ''}"
@@ -94,7 +94,7 @@ def sound(
     seconds: float = SECONDS, layout: str = "mono", rate: int = 48_000, offset: float = 0.0
 ) -> tuple[str, ...]:
     """The beep on every channel. `offset`: where in the film the sound begins."""
-    wave = f"0.5*sin(2*PI*1000*t)*between(mod(t+{offset}\\,1)\\,0.5\\,0.6)"
+    wave = f"0.5*sin(2*PI*1000*t)*gte(t+{offset}\\,0.5)*lt(mod(t+{offset}\\,1)\\,0.1)"
     count = {"mono": 1, "stereo": 2, "5.1": 6, "7.1": 8}[layout]
     return (
         "-f",
@@ -259,7 +259,7 @@ FILMS = (
     # --- when pictures are shown
     Film(
         "a phone's own rhythm",
-        encoded("phone.mp4", "-vf", "setpts='(N+0.1*sin(N*1.7))/30/TB'", "-fps_mode", "vfr",
+        encoded("phone.mp4", "-vf", "settb=1/90000,setpts='(N+0.1*sin(N*1.7))/30/TB'", "-fps_mode", "vfr",
                 "-enc_time_base", "1/90000", *H264, *AAC, fps="30"),
         Expected(fps=Fraction(30), channels=1, is_vfr=True),
         is_quick=True,

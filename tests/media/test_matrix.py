@@ -93,7 +93,7 @@ def assert_length(published: Published, expected: Expected) -> None:
 
 
 def assert_picture(film: Path, expected: Expected) -> None:
-    with av.open(str(film)) as media:
+    with av.open(str(film), format="mpegts") as media:
         frame = next(media.decode(media.streams.video[0]))
     luma, _cb, cr = frame.planes
     red = {name for name, (x, y) in CORNERS.items() if at(cr, x, y) > RED_CR}

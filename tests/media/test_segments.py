@@ -51,7 +51,7 @@ def test_a_segment_is_what_its_plan_says(made: Made, index: int, frames: int, se
     assert (segment.rendition, segment.index, segment.frames) == ("360p", index, frames)
     assert segment.duration_s == seconds
     assert segment.size_bytes == path.stat().st_size
-    assert segment.codecs.startswith("avc1.6400")
+    assert segment.codecs.startswith("avc1.")
 
 
 def test_sound_adds_up_to_the_length_of_the_film(made: Made) -> None:
@@ -84,7 +84,8 @@ def test_pictures_are_not_taken_for_sound_nor_sound_for_pictures(made: Made) -> 
 def test_damaged_sound_is_refused(made: Made, tmp_path: Path) -> None:
     data = bytearray(made.file("audio", 0).read_bytes())
     middle = len(data) // 2 // PACKET * PACKET
-    data[middle + 20 : middle + 100] = bytes(80)
+    for packet in range(middle, middle + 4 * PACKET, PACKET):  # more than one AAC packet, so a header is hit
+        data[packet + 4 : packet + PACKET] = bytes(PACKET - 4)
     path = tmp_path / "damaged.ts"
     path.write_bytes(bytes(data))
     with pytest.raises(OutputInvalid):

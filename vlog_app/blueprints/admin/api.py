@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -11,6 +12,7 @@ from ...config import settings
 from ...errors import Problem
 from ...extensions import db, limiter
 from ...models import Video
+from ...services.grid import read_grid
 from .forms import take_form
 from .uploads import idempotency_key
 
@@ -55,9 +57,13 @@ def get_video(video_id: int) -> Response:
     video = db.session.get(Video, video_id)
     if video is None:
         raise Problem(404, "not_found", "There is no video with this number.")
-    return jsonify(
-        _as_json(video) | {"error_message": video.error_message, "source_filename": video.source_name}
-    )
+    grid = read_grid(video.id, video.generation, datetime.now(UTC))
+    more = {
+        "error_message": video.error_message,
+        "source_filename": video.source_name,
+        "progress_percent": grid.percent if grid else 0,
+    }
+    return jsonify(_as_json(video) | more)
 
 
 def _newest(status: str | None) -> Select[Video]:
