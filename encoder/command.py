@@ -17,6 +17,7 @@ PAD_S = (
 )
 REACH_BACK_S = 1  # how far before its end a picture is looked for when a part lies behind it
 AUDIO_DRIFT_PACKETS = 3  # see audio_command
+FOREVER = -1  # for tpad
 AAC_FRAME = 1024  # samples per AAC packet
 
 
@@ -59,9 +60,13 @@ def audio_command(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPla
     duration = _decimal(plan.total_frames / plan.fps)
     # Exactly as long as the picture: silence is added after sound that ends early, and what is longer is cut.
     filters = f"aresample={row.sample_rate}:async=1:first_pts=0,apad,atrim=end={duration}"
+    if row.shift_s:
+        filters = f"asetpts=PTS-({row.shift_s:.6f})/TB,{filters}"
     # AAC starts one packet before zero and ends one packet late. A hair longer segments keep that tail out of a
     # segment of its own, so that sound has as many segments as picture.
     stretch = Fraction(AUDIO_DRIFT_PACKETS * AAC_FRAME, row.sample_rate * plan.segment_count)
+    if plan.frames_in(plan.segment_count - 1) <= plan.segment_frames / 2:
+        stretch = Fraction(0)  # the tail has room, and a last segment of one picture must get its sound
     return [
         *_preamble(ffmpeg),
         *("-copyts", "-start_at_zero"),
@@ -94,6 +99,8 @@ def grid_filters(plan: EncodePlan, work: Work) -> list[str]:
     """What is done to the source's frames before they are scaled: deinterlaced, set on the grid, cut."""
     span = span_of(plan, work)
     head = ["yadif"] if plan.deinterlace else []
+    if plan.shift_s:
+        head.append(f"setpts=PTS-({plan.shift_s:.6f})/TB")
     head.append(f"fps={plan.fps}:start_time={_decimal(span.decoded / plan.fps)}")
     if span.held:
         head.append(f"tpad=stop={span.held}:stop_mode=clone")
@@ -104,7 +111,7 @@ def grid_filters(plan: EncodePlan, work: Work) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class Span:
     """Frame numbers: wanted are [first, end), decoding begins at `decoded`, and the last picture may be held for
-    `held` frames more.
+    `held` frames more, or FOREVER.
     """
 
     first: int
@@ -120,7 +127,7 @@ def span_of(plan: EncodePlan, work: Work) -> Span:
     from_picture = plan.last_picture - max(1, round(REACH_BACK_S * plan.fps))
     decoded = max(0, min(first - plan.warmup_frames, from_picture))
     held = end - plan.last_picture + int(PAD_S * plan.fps) if end >= plan.last_picture else 0
-    return Span(first, end, decoded, held)
+    return Span(first, end, decoded, FOREVER if plan.is_vfr else held)
 
 
 def _fan_out(row: RenditionPlan, *, is_last: bool) -> str:
@@ -131,6 +138,8 @@ def _preamble(ffmpeg: str) -> list[str]:
     return [
         *(ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "warning"),
         *("-progress", "pipe:1", "-stats_period", "0.5"),
+        # Damage is counted and told to the owner; however much it is, what decodes is kept.
+        *("-max_error_rate", "1"),
     ]
 
 
@@ -141,7 +150,10 @@ def _input(source: Path, plan: EncodePlan, work: Work) -> list[str]:
     span = span_of(plan, work)
     argv = ["-copyts", "-start_at_zero"]
     if span.decoded > 0:
-        argv += ["-ss", _decimal((span.decoded - Fraction(1, 2)) / plan.fps)]
+        at = (span.decoded - Fraction(1, 2)) / plan.fps + Fraction(plan.shift_s)
+        argv += ["-ss", _decimal(at)]
+    if plan.is_vfr:
+        argv.append("-noaccurate_seek")  # the picture that is on show there may be much older
     if not span.held:
         argv += ["-t", _decimal((span.end - span.decoded + 2) / plan.fps)]
     return argv + _file(source)

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 TRIAL_S = 10.0
 AT_ONCE = 2  # tests beside each other; more would take sessions from one another
 # A driver reserves far more addresses than memory: the usual cap would end it before it begins.
-TRIAL_LIMITS = Limits(wall_s=TRIAL_S, stall_s=TRIAL_S, cpu_s=60, memory_bytes=1 << 46, file_bytes=64 << 20)
+ADDRESS_BYTES = 1 << 46
 MOST_SESSIONS = 12  # nobody makes more rungs at once
 
 
@@ -45,6 +45,7 @@ def find_devices(
     vaapi_node: str = "",
     max_sessions: int = 0,
     root: Path = Path("/"),
+    trial_s: float = TRIAL_S,
 ) -> Inventory:
     """Every device that passes a test, and a reason for every one that does not. Never raises.
 
@@ -59,7 +60,7 @@ def find_devices(
     for candidate in candidates:
         finding = cache.get(candidate)
         if finding is None:
-            finding = _examine_safely(program, candidate, max_sessions)
+            finding = _examine_safely(program, candidate, max_sessions, trial_s)
             cache.put(candidate, finding)
         findings.append(finding)
     cache.save()
@@ -69,21 +70,21 @@ def find_devices(
     return Inventory((*devices, CPU), refusals)
 
 
-def _examine_safely(program: Program, candidate: Candidate, max_sessions: int) -> Finding:
+def _examine_safely(program: Program, candidate: Candidate, max_sessions: int, trial_s: float) -> Finding:
     """A surprise in here costs the device, never the worker."""
     try:
-        return examine(program, candidate, max_sessions)
+        return examine(program, candidate, max_sessions, trial_s)
     except Exception as error:
         logger.exception("device test failed", extra={"action": "device_test", "device": candidate.id})
         return Finding(None, (Refusal(candidate.id, "", Reason.TEST_FAILED, repr(error)),))
 
 
-def examine(program: Program, candidate: Candidate, max_sessions: int = 0) -> Finding:
+def examine(program: Program, candidate: Candidate, max_sessions: int, trial_s: float) -> Finding:
     """All tests of one candidate."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vlog-devices-")))
         pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
-        bench = _Bench(program, _bare(candidate), folder)
+        bench = _Bench(program, _bare(candidate), folder, trial_s)
         encoders = list(pool.map(bench.try_encoder, ENCODERS[candidate.kind]))
         decoders = list(pool.map(bench.try_decoder, trial.SAMPLES if candidate.kind in HWACCEL else ()))
         device = replace(
@@ -104,6 +105,7 @@ class _Bench:
     program: Program
     device: Device
     folder: Path
+    trial_s: float
 
     def try_encoder(self, codec: str) -> Encoder | Refusal:
         name = ENCODERS[self.device.kind][codec]
@@ -184,7 +186,14 @@ class _Bench:
         return self._refusal(what, Reason.WRONG_OUTPUT, wrong) if wrong else None
 
     def _run(self, argv: list[str], folder: Path) -> None:
-        run_to_end(argv, TRIAL_LIMITS, folder)
+        limits = Limits(
+            wall_s=self.trial_s,
+            stall_s=self.trial_s,
+            cpu_s=60,
+            memory_bytes=ADDRESS_BYTES,
+            file_bytes=64 << 20,
+        )
+        run_to_end(argv, limits, folder)
 
     def _folder(self, name: str) -> Path:
         folder = self.folder / name

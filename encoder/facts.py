@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -108,9 +109,17 @@ def _facts(media: Any, path: Path, container: Container) -> Source:
         full_range=look.full_range,
         bitrate_bps=codec.bit_rate or round(size * 8 / timeline.duration_s),
         start_time_s=float((video.start_time or 0) * video.time_base),
+        picture_after_s=_after(media, video),
         audio=tuple(_audio_tracks(media)),
         keyframes=read_keyframes(video, path) if container.name in ("mp4", "mov") else None,
     )
+
+
+def _after(media: Any, stream: Any) -> float:
+    if media.start_time is None or stream.start_time is None:
+        return 0.0
+    after = float(stream.start_time * stream.time_base) - float(media.start_time / av.time_base)
+    return max(0.0, round(after, 6))
 
 
 def _picture_stream(media: Any) -> Any:
@@ -202,8 +211,21 @@ def _audio_tracks(media: Any) -> Iterator[AudioTrack]:
             channels=codec.channels,
             sample_rate=codec.sample_rate,
             language=_language(stream),
-            duration_s=float(stream.duration * stream.time_base) if stream.duration else None,
+            duration_s=_track_length(media, stream),
+            after_s=_after(media, stream),
         )
+
+
+def _track_length(media: Any, stream: Any) -> float | None:
+    """Matroska keeps the end of a track in a tag, or only that of the longest one."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    starts_s = float((stream.start_time or 0) * stream.time_base)
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if tag:
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - starts_s
+    is_plain = all(other.type in ("video", "audio") for other in media.streams)
+    return float(media.duration / av.time_base) - starts_s if is_plain and media.duration else None
 
 
 def _language(stream: Any) -> str | None:

@@ -22,6 +22,7 @@ class AudioTrack:
     sample_rate: int
     language: str | None = None
     duration_s: float | None = None
+    after_s: float = 0.0  # how much later than the first sound or picture of the file it begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Source:
     full_range: bool = False
     bitrate_bps: int | None = None
     start_time_s: float = 0.0
+    picture_after_s: float = 0.0  # how much later than the first sound the picture begins
     audio: tuple[AudioTrack, ...] = ()
     keyframes: KeyFrames | None = None  # for the plan only: long, and not kept with the video
 
@@ -120,6 +122,7 @@ class RenditionPlan:
     source_track: int = 0
     language: str | None = None
     is_copy: bool = False
+    shift_s: float = 0.0  # of sound, see clock.sound_shift
 
     @property
     def is_video(self) -> bool:
@@ -156,6 +159,8 @@ class EncodePlan:
     picture_frames: int = 0  # where the picture ends and its last frame is held; 0: with the film
     warmup_frames: int = 0
     deinterlace: bool = False
+    is_vfr: bool = False  # a picture may stand for any length of time
+    shift_s: float = 0.0  # see clock.picture_shift
     colour: Colour = Colour()
     notes: tuple[str, ...] = ()  # reason codes of decisions, for the owner
     version: int = PLAN_VERSION

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from .clock import early_frames, picture_shift, sound_shift
 from .errors import SourceUnreadable
 from .filters import colour_of
 from .ladder import CRF_BY_PRESET, LADDER, Rung, audio_bitrate, fitting_rungs, size_on
@@ -48,10 +49,12 @@ def make_plan(
         fps=source.fps,
         total_frames=total,
         segment_frames=verdict.segment_frames if may_copy else wanted,
-        renditions=rows + _audio_rows(source.audio, rungs[0]),
+        renditions=rows + _audio_rows(source, rungs[0]),
         picture_frames=picture if picture != total else 0,
         warmup_frames=_warmup(source),
         deinterlace=source.is_interlaced,
+        is_vfr=source.is_vfr,
+        shift_s=picture_shift(source),
         colour=colour_of(source),
         notes=tuple(f"not_copied:{reason}" for reason in reasons) if not may_copy else ("copied",),
     )
@@ -72,7 +75,7 @@ def _picture_frames(source: Source) -> int:
         frames = source.frame_count
     if frames < 1:
         raise SourceUnreadable("This file has no picture that could be shown.", code="no_frames")
-    return frames
+    return frames + early_frames(source)
 
 
 def _total_frames(source: Source, audio: AudioTrack | None, picture: int) -> int:
@@ -108,7 +111,7 @@ def _copied_row(rung: Rung, source: Source, peak_bps: int) -> RenditionPlan:
     )
 
 
-def _audio_rows(tracks: tuple[AudioTrack, ...], top: Rung) -> tuple[RenditionPlan, ...]:
+def _audio_rows(source: Source, top: Rung) -> tuple[RenditionPlan, ...]:
     """Every sound track stays selectable: `audio`, `audio2`, ... The first is the one played unasked."""
     return tuple(
         RenditionPlan(
@@ -119,8 +122,9 @@ def _audio_rows(tracks: tuple[AudioTrack, ...], top: Rung) -> tuple[RenditionPla
             sample_rate=AUDIO_RATE_HZ,
             source_track=track.index,
             language=track.language,
+            shift_s=sound_shift(source, track),
         )
-        for position, track in enumerate(tracks[:MAX_SOUND_TRACKS], start=1)
+        for position, track in enumerate(source.audio[:MAX_SOUND_TRACKS], start=1)
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from .damage import is_damage
 from .errors import EncodeFailed, EncodeStalled, LimitExceeded, StorageFull
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Process:
     def __init__(self, argv: list[str], limits: Limits, cwd: Path | None = None) -> None:
         self.argv = argv
         self.progress = Progress()
+        self.damage = 0  # how often it complained about the source
         self._limits = limits
         self._cwd = cwd
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
@@ -81,7 +83,7 @@ class Process:
         )
         assert self._process.stdout and self._process.stderr
         self._read(self._process.stdout, self._take_progress)
-        self._read(self._process.stderr, self._stderr.append)
+        self._read(self._process.stderr, self._take_word)
         return self
 
     def __exit__(
@@ -90,6 +92,9 @@ class Process:
         self.stop()
         for reader in self._readers:
             reader.join(timeout=POLITE_STOP_S)
+        if self.damage:
+            facts = {"action": "source_damaged", "count": self.damage, "stderr": self.stderr_tail[-2000:]}
+            logger.warning("the source is damaged; what could be decoded was kept", extra=facts)
 
     @property
     def stderr_tail(self) -> str:
@@ -159,6 +164,10 @@ class Process:
         reader = threading.Thread(target=_drain, args=(stream, take), daemon=True)
         reader.start()
         self._readers.append(reader)
+
+    def _take_word(self, line: str) -> None:
+        self._stderr.append(line)
+        self.damage += is_damage(line)
 
     def _take_progress(self, line: str) -> None:
         """Lines are `key=value`; a new frame or a later time means it moves."""

@@ -1,17 +1,11 @@
-"""Poster and storyboard: pictures of a film, as argument lists and as WebVTT."""
+"""The storyboard: small pictures of a film for the seek bar, as argument lists and as WebVTT."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .command import input_fence
 from .model import EncodePlan
-
-POSTER_WIDTH = 1280
-POSTER_AT = (0.12, 0.0)  # parts of the film that are tried in turn
-POSTER_CANDIDATES = 40  # frames among which the most typical one is picked: not a flash, not black
 
 CELL_WIDTH, CELL_HEIGHT = 208, 117  # the player's preview
 COLUMNS, ROWS = 10, 10
@@ -45,18 +39,6 @@ class Storyboard:
         end = self.duration_s if is_last else (n + 1) * self.step_s
         box = f"{column * self.width},{row * self.height},{self.width},{self.height}"
         return f"{_clock(n * self.step_s)} --> {_clock(end)}\nstoryboard_{sheet}.jpg#xywh={box}\n"
-
-
-def poster_commands(ffmpeg: str, source: Path, plan: EncodePlan, out: Path) -> Iterator[list[str]]:
-    for part in POSTER_AT:
-        yield [
-            *_preamble(ffmpeg),
-            *("-ss", f"{plan.duration_s * part:.3f}"),
-            *(*input_fence(), "-i", f"file:{source}"),
-            *("-map", "0:V:0", "-map_metadata", "-1", "-frames:v", "1", "-update", "1"),
-            *("-vf", f"thumbnail={POSTER_CANDIDATES},{_shown_size(plan)}", "-q:v", "3"),
-            *("-y", str(out)),
-        ]
 
 
 def storyboard_layout(plan: EncodePlan) -> Storyboard:
@@ -99,13 +81,6 @@ def storyboard_command(ffmpeg: str, playlist: Path, layout: Storyboard, work_dir
 
 def storyboard_files(layout: Storyboard, work_dir: Path) -> list[Path]:
     return [work_dir / f"storyboard_{n}.jpg" for n in range(layout.sheets)]
-
-
-def _shown_size(plan: EncodePlan) -> str:
-    top = plan.video[0]
-    width = min(POSTER_WIDTH, top.width)
-    height = max(2, round(top.height * width / top.width / 2) * 2)
-    return f"scale={width}:{height},setsar=1"
 
 
 def _preamble(ffmpeg: str) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .contract import WorkerInfo
+from .devices import Devices
 from .periodic import Chore, run_chores
 from .runner import Tools
 from .worker import Bell, Worker
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flask import Flask
+
+    from vlog_app.config import Settings
+    from vlog_app.ffmpeg import Ffmpeg
 
 BELL_FILE = ".bell"
 
@@ -68,6 +72,10 @@ def run_local_worker(app: Flask, name: str | None = None) -> None:
             heartbeat_s=config.worker_heartbeat_interval,
         )
         _stop_on_signal(worker.stop)
+        test = threading.Thread(
+            target=_learn_devices, args=(worker, tools.devices, config, ffmpeg), name="devices", daemon=True
+        )
+        test.start()  # takes seconds where there is a GPU; work begins on the CPU meanwhile
         worker.run()
 
 
@@ -114,6 +122,14 @@ def chores(app: Flask) -> tuple[Chore, ...]:
         Chore("old sign-ins", 3600, within(admin_sessions.forget_expired)),
         Chore("old events", 3600, within(events.forget_old_events)),
     )
+
+
+def _learn_devices(worker: Worker, known: Devices, config: Settings, ffmpeg: Ffmpeg) -> None:
+    from vlog_app import devices
+
+    inventory = devices.find(config, ffmpeg)
+    known.know(inventory)
+    worker.learn(devices.facts(inventory))
 
 
 def _facts(ffmpeg_version: str) -> dict[str, object]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from encoder.choice import Footage
 from encoder.model import Chunk, EncodePlan, Segment
 
 
@@ -79,6 +80,7 @@ class Claim:
     chunk: Chunk
     renditions: tuple[str, ...]
     done: frozenset[tuple[str, int]] = frozenset()
+    footage: Footage | None = None  # None: nothing is known of the film, only the CPU decodes it
 
     def missing(self) -> frozenset[tuple[str, int]]:
         wanted = {(name, index) for name in self.renditions for index in self.chunk}

@@ -6,13 +6,14 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from encoder.errors import MediaError, OutputInvalid, StorageFull
 from encoder.process import Limits
 
 from .contract import Claim, Coordinator, Drained, Failure, Incomplete, LeaseLost, Refused
+from .devices import Devices
 from .kinds import encode, stills
 from .layout import AUDIO, COPY, ENCODE, POSTER, STORYBOARD
 from .lease import Lease
@@ -26,6 +27,7 @@ class Tools:
 
     ffmpeg: str
     work_root: Path
+    devices: Devices = field(default_factory=Devices)
     stall_s: float = 90
     wall_multiplier: float = 2.0
     wall_min_s: float = 300

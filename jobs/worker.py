@@ -6,7 +6,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from .contract import Coordinator, Slot, WorkerInfo
@@ -86,6 +87,14 @@ class Worker:
 
     def stop(self) -> None:
         self._drain.set()
+
+    @property
+    def info(self) -> WorkerInfo:
+        return self._info
+
+    def learn(self, facts: Mapping[str, object]) -> None:
+        """More is known of this host than at the start; the next sign of life says it."""
+        self._info = replace(self._info, facts={**self._info.facts, **facts})
 
     def _loop(self, slot: Slot) -> None:
         while not self._drain.is_set():

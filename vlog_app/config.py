@@ -56,6 +56,7 @@ def _sqlalchemy_url(value: object) -> object:
 Csv = Annotated[tuple[str, ...], BeforeValidator(_split_csv)]
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 DatabaseUrl = Annotated[str, BeforeValidator(_sqlalchemy_url)]
+HardwareKind = Literal["auto", "nvidia", "intel", "none"]
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
 ]
@@ -130,6 +131,18 @@ class Settings(BaseModel):
         "", "The ffmpeg to use; empty looks on PATH, then takes the bundled one.", allowed="path of a program"
     )
     x264_preset: Preset = option("veryfast", "How much time x264 spends on each frame.")
+    hwaccel_type: HardwareKind = option(
+        "auto", "Which GPUs are looked for: any, NVIDIA's, those with VAAPI (Intel, AMD), or none."
+    )
+    hwaccel_vaapi_device: str = option(
+        "",
+        "The render node to use; empty tries each.",
+        allowed="a path such as /dev/dri/renderD128",
+        pattern=r"^(/dev/dri/renderD\d+)?$",
+    )
+    hwaccel_max_sessions: int = option(
+        0, "How many encoders one GPU may run at once; 0 asks its driver.", ge=0, le=100
+    )
     hls_segment_duration: int = option(6, "Length of a segment.", unit="seconds", ge=1, le=60)
     split_seconds: int = option(
         60,

@@ -14,6 +14,7 @@ import humanize
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from . import devices
 from .config import Settings, variable_name
 from .ffmpeg import FfmpegNotFound, find_ffmpeg
 from .secret_files import admin_secret
@@ -141,6 +142,7 @@ def doctor_checks(config: Settings) -> list[Callable[[], Check]]:
         lambda: check_space(config),
         lambda: check_database(config),
         lambda: check_admin_secret(config),
+        lambda: check_devices(config),
         *surfaces,
     ]
 
@@ -153,6 +155,23 @@ def check_ffmpeg(config: Settings) -> Check:
     return Check(
         "ffmpeg", True, f"ffmpeg {found.version} ({found.source}) with libx264 and aac: {found.path}"
     )
+
+
+def check_devices(config: Settings) -> Check:
+    """Tests every GPU, unless its answers are remembered. One that is asked for and does not work is a problem."""
+    try:
+        inventory = devices.find(config, find_ffmpeg(config.ffmpeg))
+    except FfmpegNotFound:
+        return Check("devices", True, "Not tested: there is no ffmpeg to test with.")
+    found, wanted = devices.sentence(inventory), config.hwaccel_type
+    if wanted in ("nvidia", "intel") and len(inventory.devices) == 1:
+        return Check(
+            "devices",
+            False,
+            f"VLOG_HWACCEL_TYPE is {wanted}, but no such device passed its test. {found}",
+            "Repair its driver or the rights of this user, or set VLOG_HWACCEL_TYPE=none.",
+        )
+    return Check("devices", True, found)
 
 
 def check_admin_secret(config: Settings) -> Check:

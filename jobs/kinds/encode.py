@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encoder.command import Work, audio_command, copy_command, video_command
-from encoder.errors import OutputInvalid
+from encoder.choice import Choice, Way, after_failure
+from encoder.command import Work, audio_command, copy_command
+from encoder.detection import ADDRESS_BYTES
+from encoder.device import classify_failure
+from encoder.errors import EncodeFailed, EncodeStalled, LimitExceeded, MediaError, OutputInvalid
+from encoder.hardware import video_command
 from encoder.model import EncodePlan, Segment
 from encoder.process import Process
 from encoder.segments import FRAME_COUNT, closed_segments, measure
@@ -17,6 +22,8 @@ from ..contract import Claim, Drained, JobProgress, Refused
 
 if TYPE_CHECKING:
     from ..runner import Bench, Tools
+
+logger = logging.getLogger(__name__)
 
 HARVEST_EVERY_S = 0.1
 PIXELS_360P = 640 * 360
@@ -29,8 +36,57 @@ def run_video(bench: Bench) -> float | None:
     if work is None:
         return None
     source = bench.coordinator.open_source(claim)
-    argv = video_command(bench.tools.ffmpeg, source, plan, work, bench.work_dir)
-    return _encode(bench, argv, _Harvest(bench, dict(work.starts)))
+    rows = [row for row in plan.encoded if row.name in work.starts]
+    with bench.tools.devices.borrow(plan, rows, claim.footage) as choice:
+        return _by_any_way(bench, source, work, choice)
+
+
+def _by_any_way(bench: Bench, source: Path, work: Work, choice: Choice) -> float | None:
+    """Each way goes on where the one before it stopped; what it handed in is kept. A device is blamed only when
+    another way has worked.
+    """
+    devices, failures = bench.tools.devices, []
+    while True:
+        room = _room_for(bench, choice)
+        harvest = _Harvest(room, dict(work.starts))
+        argv = video_command(bench.tools.ffmpeg, choice, source, bench.claim.plan, work, room.work_dir)
+        try:
+            speed = _encode(room, argv, harvest)
+        except (EncodeFailed, EncodeStalled, LimitExceeded, OutputInvalid) as error:
+            verdict = classify_failure(error.detail)
+            following = after_failure(choice, verdict)
+            left = {name: index for name, index in harvest.next.items() if index < harvest.end}
+            if following is None or not left:
+                raise
+            logger.warning("another way is tried", extra=_facts(choice, following, error))
+            failures.append((choice, verdict))
+            work, choice = Work(left, harvest.end), following
+        else:
+            devices.worked(choice)
+            for failed, verdict in failures:
+                devices.failed(failed, verdict)
+            return speed
+
+
+def _room_for(bench: Bench, choice: Choice) -> Bench:
+    """A folder of its own, so that no segment of a failed way is taken for one of the next."""
+    folder = bench.work_dir / choice.way.value
+    folder.mkdir()
+    if choice.way is Way.CPU:
+        return replace(bench, work_dir=folder)
+    # A driver reserves far more addresses than memory: the usual cap would end it before it begins.
+    return replace(bench, work_dir=folder, limits=replace(bench.limits, memory_bytes=ADDRESS_BYTES))
+
+
+def _facts(choice: Choice, following: Choice, error: MediaError) -> dict[str, str]:
+    last = error.detail.splitlines()[-1:] or [error.public_message]
+    return {
+        "action": "device_fallback",
+        "device": choice.device.id,
+        "way": choice.way.value,
+        "next": following.way.value,
+        "said": last[0],
+    }
 
 
 def run_copy(bench: Bench) -> float | None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from encoder.errors import EncodeFailed
+from encoder.poster import (
+    PLACES,
+    Picture,
+    best,
+    closer_command,
+    distinct,
+    is_closer_look_due,
+    peek_command,
+    pictures_in,
+)
 from encoder.process import Process
 from encoder.stills import (
-    poster_commands,
     storyboard_command,
     storyboard_files,
     storyboard_layout,
@@ -18,24 +28,55 @@ if TYPE_CHECKING:
     from ..runner import Bench
 
 POSTER = "thumbnail.jpg"
+CANDIDATES = tuple(f"thumbnail_candidate_{number}.jpg" for number in range(1, len(PLACES) + 1))
 STORYBOARD_INDEX = "storyboard.vtt"
 
 
 def run_poster(bench: Bench) -> None:
-    """One picture of the film. Later positions are tried first, since many films begin with black."""
+    """The best picture of five places, and the best of each place for an owner who wants another one."""
     source = bench.coordinator.open_source(bench.claim)
-    out = bench.work_dir / POSTER
-    *earlier, last = poster_commands(bench.tools.ffmpeg, source, bench.claim.plan, out)
-    for argv in earlier:
-        try:
-            _run(bench, argv)
-        except EncodeFailed:
-            continue  # no picture from there on: the film is shorter than it says, or a single frame
-        if out.exists() and out.stat().st_size:
-            break
-    else:
-        _run(bench, last)
-    bench.coordinator.hand_in(bench.claim, POSTER, out)
+    candidates = distinct(_peeks(bench, source))
+    if is_closer_look_due(candidates, bench.claim.plan.duration_s):
+        argv = closer_command(bench.tools.ffmpeg, source, bench.claim.plan, _folder(bench, "closer"))
+        candidates = distinct([*_look(bench, argv, "closer"), *candidates])
+    chosen = best(candidates)
+    if chosen is None:
+        raise EncodeFailed("No picture of this film could be decoded for its poster.", code="no_poster")
+    bench.coordinator.hand_in(bench.claim, POSTER, chosen.large)
+    for name, picture in zip(CANDIDATES, _strongest(candidates), strict=False):
+        bench.coordinator.hand_in(bench.claim, name, picture.small)
+
+
+def _peeks(bench: Bench, source: Path) -> list[Picture]:
+    """The best picture of every place that has one."""
+    found = []
+    for number, part in enumerate(PLACES):
+        folder = _folder(bench, f"place{number}")
+        argv = peek_command(bench.tools.ffmpeg, source, bench.claim.plan, part, folder)
+        if picture := best(_look(bench, argv, folder.name)):
+            found.append(picture)
+    return found
+
+
+def _strongest(candidates: list[Picture]) -> list[Picture]:
+    """At most one for each name, in their order."""
+    kept = sorted(candidates, key=lambda picture: picture.score, reverse=True)[: len(CANDIDATES)]
+    return [picture for picture in candidates if picture in kept]
+
+
+def _look(bench: Bench, argv: list[str], folder: str) -> list[Picture]:
+    """What one ffmpeg finds. A place without pictures is no failure: the film may be shorter than it says."""
+    try:
+        _run(bench, argv)
+    except EncodeFailed:
+        pass  # what it wrote before that is looked at all the same
+    return pictures_in(bench.work_dir / folder)
+
+
+def _folder(bench: Bench, name: str) -> Path:
+    folder = bench.work_dir / name
+    folder.mkdir()
+    return folder
 
 
 def run_storyboard(bench: Bench) -> None:

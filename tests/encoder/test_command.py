@@ -12,7 +12,8 @@ from encoder.command import Work, audio_command, video_command, video_filters
 from encoder.limits import AUDIO_CODECS, MAX_PIXELS, VIDEO_CODECS
 from encoder.model import EncodePlan
 from encoder.plan import make_plan
-from encoder.stills import poster_commands, storyboard_command, storyboard_layout
+from encoder.poster import PLACES, closer_command, peek_command
+from encoder.stills import storyboard_command, storyboard_layout
 from tests.factories import make_source
 
 SOURCE = Path("/films/-i evil.mp4")
@@ -43,7 +44,8 @@ def every_command(plan: EncodePlan) -> list[list[str]]:
     works = (Work({"480p": 2, "360p": 3}, 7), Work({"480p": 0, "360p": 0}, 2), Work({"360p": 9}, 10))
     commands = [video_command("ffmpeg", SOURCE, plan, work, OUT) for work in works]
     commands.append(audio_command("ffmpeg", SOURCE, plan, plan.audio[0], OUT))
-    return [*commands, *poster_commands("ffmpeg", SOURCE, plan, OUT / "thumbnail.jpg")]
+    commands += [peek_command("ffmpeg", SOURCE, plan, part, OUT) for part in PLACES]
+    return [*commands, closer_command("ffmpeg", SOURCE, plan, OUT)]
 
 
 def after(argv: list[str], option: str) -> str:
@@ -54,7 +56,7 @@ def test_the_command_for_pictures(plan: EncodePlan) -> None:
     argv = video_command("ffmpeg", SOURCE, plan, Work({"480p": 2, "360p": 3}, 7), OUT)
     assert argv == [
         *("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning"),
-        *("-progress", "pipe:1", "-stats_period", "0.5"),
+        *("-progress", "pipe:1", "-stats_period", "0.5", "-max_error_rate", "1"),
         *("-copyts", "-start_at_zero", "-ss", "11.980000", "-t", "30.080000"),
         *FENCE,
         *("-i", "file:/films/-i evil.mp4"),
@@ -83,7 +85,8 @@ def rung(name: str, *, crf: int, rate: int, start: int) -> list[str]:
 def test_the_command_for_sound(plan: EncodePlan) -> None:
     assert audio_command("ffmpeg", SOURCE, plan, plan.audio[0], OUT) == [
         *("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning"),
-        *("-progress", "pipe:1", "-stats_period", "0.5", "-copyts", "-start_at_zero"),
+        *("-progress", "pipe:1", "-stats_period", "0.5", "-max_error_rate", "1"),
+        *("-copyts", "-start_at_zero"),
         *FENCE,
         *("-i", "file:/films/-i evil.mp4", "-map", "0:a:0", *NO_TAGS),
         *("-af", "aresample=48000:async=1:first_pts=0,apad,atrim=end=60.000000", "-ac", "2"),
@@ -95,16 +98,21 @@ def test_the_command_for_sound(plan: EncodePlan) -> None:
     ]
 
 
-def test_the_commands_for_a_poster_try_later_places_first(plan: EncodePlan) -> None:
-    first, second = poster_commands("ffmpeg", SOURCE, plan, OUT / "thumbnail.jpg")
-    assert first == [
+def test_the_command_for_a_poster_decodes_key_frames_only(plan: EncodePlan) -> None:
+    argv = peek_command("ffmpeg", SOURCE, plan, 0.25, OUT)
+    till_filters = argv.index("-filter_complex")
+    assert argv[:till_filters] == [
         *("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-progress", "pipe:1"),
-        *("-ss", "7.200", *FENCE),
-        *("-i", "file:/films/-i evil.mp4", "-map", "0:V:0", "-map_metadata", "-1"),
-        *("-frames:v", "1", "-update", "1", "-vf", "thumbnail=40,scale=854:480,setsar=1", "-q:v", "3"),
-        *("-y", "/scratch/thumbnail.jpg"),
+        *("-skip_frame", "nokey", "-noaccurate_seek", "-ss", "15.000", "-t", "20", "-threads", "1", *FENCE),
+        *("-i", "file:/films/-i evil.mp4"),
     ]
-    assert second == [{"7.200": "0.000"}.get(word, word) for word in first]
+    large, one, two = after(argv, "-filter_complex").split(";")
+    assert large.startswith("[0:V:0]scale=854:480:flags=lanczos")
+    assert large.endswith("scale=out_color_matrix=smpte170m:out_range=pc,split=3[large][one][two]")
+    assert one == "[one]scale=640:360[small]"
+    assert two == "[two]scale=64:36:flags=area,format=gray[look]"
+    assert argv[-2:] == ["-y", "/scratch/look_%d.pgm"]
+    assert argv.count("-frames:v") == argv.count("-map_metadata") == 3
 
 
 def test_the_command_for_the_storyboard_of_a_short_film(plan: EncodePlan) -> None:

@@ -1,4 +1,4 @@
-"""Devices as values: what a failure means, who makes a chunk, what is tried next, who rests, which rungs go together."""
+"""Devices as values: what a failure means, who makes a chunk, what is tried next, who rests, which rungs meet."""
 
 from __future__ import annotations
 

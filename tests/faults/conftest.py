@@ -66,14 +66,18 @@ def start_worker(config: Settings, tmp_path: Path) -> Iterator[StartWorker]:
 
 @pytest.fixture
 def uploaded(app: Flask, film: Path) -> Video:
-    """The film as it stands right after its upload."""
+    return upload(film, "numbers")
+
+
+def upload(film: Path, slug: str) -> Video:
+    """The film as it stands right after its upload. Call in an app's context."""
     facts = probe(film)
     with transaction() as session:
         now = database_now(session)
         video = Video(
             title="Numbers",
-            slug="numbers",
-            source_path="uploads/numbers.mp4",
+            slug=slug,
+            source_path=f"uploads/{slug}.mp4",
             source_size_bytes=facts.size_bytes,
             source=facts.to_json(),
             duration_s=facts.duration_s,

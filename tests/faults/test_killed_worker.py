@@ -19,7 +19,7 @@ from tests.faults.conftest import StartWorker, plan_of, state_of
 from tests.films import CLOCK_HZ, audio_times, decoder_words, join, shown
 from vlog_app.config import settings
 from vlog_app.extensions import db
-from vlog_app.models import Attempt, Rendition, Segment, Video
+from vlog_app.models import Attempt, Encode, Rendition, Segment, Video
 
 KILLS = 10
 SEED = 20_261_122
@@ -66,15 +66,18 @@ def kill_again_and_again(video: Video, folder: Path, start_worker: StartWorker) 
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
         kills += 1
-        kept |= {folder / name: digest for name, digest in checkpoints()}
+        kept |= {folder / name: digest for name, digest in checkpoints(video)}
     assert kills == KILLS, f"the film was ready after {kills} kills: make it longer"
     return kept
 
 
-def checkpoints() -> list[tuple[str, str]]:
+def checkpoints(video: Video) -> list[tuple[str, str]]:
     db.session.rollback()
-    query = db.select(Rendition.name, Segment.index, Segment.sha256).join(
-        Rendition, Rendition.id == Segment.rendition_id
+    query = (
+        db.select(Rendition.name, Segment.index, Segment.sha256)
+        .join(Rendition, Rendition.id == Segment.rendition_id)
+        .join(Encode, Encode.id == Rendition.encode_id)
+        .where(Encode.video_id == video.id)
     )
     return [(f"{name}_{index:04d}.ts", digest) for name, index, digest in db.session.execute(query)]
 

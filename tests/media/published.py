@@ -17,7 +17,7 @@ from jobs.states import JobState
 from jobs.testing import MemoryCoordinator, MemoryJob
 from jobs.worker import SLOTS
 from vlog_app.models import Encode, Rendition
-from vlog_app.services.playlists import Grid, Row, master_text, media_text
+from vlog_app.services.playlists import Availability, Row, master_text, media_text
 
 #: Small, so that a film of the matrix costs a second: two rungs show that they fit each other.
 TINY = (Rung("120p", 120, 300_000), Rung("60p", 60, 150_000))
@@ -77,14 +77,14 @@ def encode(
 
 
 def _write_playlists(published: Published) -> None:
-    grid = grid_of(published)
-    for row in grid.rows:
-        text = media_text(grid, row, timeline="full", suffix=False)
+    made = availability_of(published)
+    for row in made.rows:
+        text = media_text(made, row, timeline="full", suffix=False)
         (published.folder / f"{row.rendition.name}.m3u8").write_text(text)
-    (published.folder / "master.m3u8").write_text(master_text(grid, timeline="full", suffix=False))
+    (published.folder / "master.m3u8").write_text(master_text(made, timeline="full", suffix=False))
 
 
-def grid_of(published: Published) -> Grid:
+def availability_of(published: Published) -> Availability:
     """What publishing reads from the database, made of what was handed in."""
     plan, segments = published.plan, published.coordinator.segments
     rows = []
@@ -102,7 +102,9 @@ def grid_of(published: Published) -> Grid:
         )
         durations = {index: segment.duration_s for index, segment in mine.items()}
         rows.append(Row(rendition, durations, {index: segment.size_bytes for index, segment in mine.items()}))
-    return Grid(Encode(generation=1, state="done", plan=plan.to_json()), plan, tuple(rows), is_whole=True)
+    return Availability(
+        Encode(generation=1, state="done", plan=plan.to_json()), plan, tuple(rows), is_whole=True
+    )
 
 
-__all__ = ["LADDER", "TINY", "Published", "encode", "grid_of", "publish"]
+__all__ = ["LADDER", "TINY", "Published", "availability_of", "encode", "publish"]

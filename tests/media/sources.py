@@ -146,12 +146,14 @@ def interlaced(name: str, order: str) -> Callable[[Kitchen], Path]:
 
 
 def damaged(kitchen: Kitchen) -> Path:
-    """A part in the middle of the pictures reads as noise, as after a bad sector."""
-    whole = kitchen.run("long.mp4", *picture(seconds=4.2), *sound(4.2), *H264, "-g", "25", *AAC)
+    """A part in the middle of the pictures reads as noise, as after a bad sector. Key frames stand where it is not
+    copied.
+    """
+    whole = kitchen.run("long.mp4", *picture(seconds=4.2), *sound(4.2), *H264, "-g", "47", *AAC)
     data = bytearray(whole.read_bytes())
     start = data.index(b"mdat") + 4
     middle = start + (data.index(b"moov") - start) // 2
-    data[middle - 600 : middle + 600] = bytes(i * 37 % 251 for i in range(1200))
+    data[middle - 200 : middle + 200] = bytes(i * 37 % 251 for i in range(400))
     path = kitchen.folder / "damaged.mp4"
     path.write_bytes(data)
     return path
@@ -187,6 +189,13 @@ def two_tracks(kitchen: Kitchen) -> Path:
 def late_sound(kitchen: Kitchen) -> Path:
     return kitchen.run(
         "latesound.mp4", *picture(), "-itsoffset", "0.7", *sound(SECONDS - 0.7, offset=0.7), *H264, *AAC
+    )
+
+
+def early_sound(name: str) -> Callable[[Kitchen], Path]:
+    """A second of sound before the first picture."""
+    return lambda kitchen: kitchen.run(
+        name, "-itsoffset", "1", *picture(), *sound(SECONDS + 1, offset=-1), *H264, *AAC
     )
 
 
@@ -283,6 +292,8 @@ FILMS = (
     Film("beginning cut by an edit list", from_plain("trim.mp4", before=("-ss", "0.6")),
          Expected(channels=1, seconds=2.0), is_quick=True),
     Film("one frame", h264("one.mp4", seconds=0.04), Expected(seconds=0.04, channels=1, flashes=False)),
+    Film("one frame in the last segment", h264("tail.mp4", seconds=2.04), Expected(seconds=2.04, channels=1, flashes=False),
+         is_quick=True),
     Film("fifty milliseconds", h264("short.mp4", seconds=0.05, fps="60"),
          Expected(seconds=0.05, fps=Fraction(60), channels=1, flashes=False)),
     rate("1/10", seconds=20, grid="5"),
@@ -334,9 +345,13 @@ FILMS = (
     Film("two languages", two_tracks, Expected(channels=1, languages=("deu", "eng"))),
     Film("sound that goes on", lambda kitchen: kitchen.run("longer.mp4", *picture(), *sound(4.6), *H264, *AAC),
          Expected(channels=1, seconds=4.6, flashes=False)),
+    Film("sound that goes on, mkv", lambda kitchen: kitchen.run("longer.mkv", *picture(), *sound(4.6), *H264, *AAC),
+         Expected(channels=1, seconds=4.6, flashes=False)),
     Film("sound that ends early", lambda kitchen: kitchen.run("shorter.mp4", *picture(), *sound(1.0), *H264, *AAC),
          Expected(channels=1, flashes=False)),
     Film("sound that starts late", late_sound, MONO),
+    Film("sound before the picture", early_sound("early_sound.mp4"), Expected(channels=1, seconds=SECONDS + 1)),
+    Film("sound before the picture, ts", early_sound("early_sound.ts"), Expected(channels=1, seconds=SECONDS + 1)),
     # --- what else is in a file
     Film("a cover picture", with_cover, MONO),
     Film("captions", with_captions, MONO),
@@ -344,7 +359,12 @@ FILMS = (
     # --- containers and codecs
     Film("Matroska", from_plain("plain.mkv"), MONO),
     Film("transport stream", from_plain("plain.ts"), MONO),
-    Film("fragmented", from_plain("fragments.mp4", "-movflags", "frag_keyframe+empty_moov"), MONO),
+    Film("fragmented", from_plain("fragments.mp4", "-movflags", "frag_keyframe+empty_moov+delay_moov"), MONO),
+    Film(
+        "fragmented, its first picture stays longer",
+        from_plain("first.mp4", "-movflags", "frag_keyframe+empty_moov"),
+        Expected(channels=1, seconds=2.6213, is_vfr=True),
+    ),
     Film("VP9 and Opus", encoded("vp9.webm", *VP9, "-c:a", "libopus"), MONO),
     Film("VP8 and Vorbis", encoded("vp8.webm", "-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libvorbis"), MONO),
     Film("MPEG-4 and MP3", encoded("old.avi", "-c:v", "mpeg4", "-q:v", "3", "-c:a", "libmp3lame"), MONO),

@@ -43,13 +43,17 @@ def row(film: Film) -> object:
 
 
 @pytest.mark.parametrize("film", [row(film) for film in FILMS])
-def test_source_becomes_the_film_it_is(film: Film, kitchen: Kitchen, folder: Path) -> None:
+def test_source_becomes_the_film_it_is(
+    film: Film, kitchen: Kitchen, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path, expected = film.make(kitchen), film.expected
     if expected.code:
         assert_refused(path, expected.code)
         return
     published = publish(kitchen.ffmpeg, path, folder, ladder=LADDER)
     assert [(job.draft.kind, job.failure) for job in published.failed] == []
+    said = {getattr(record, "action", "") for record in caplog.records}
+    assert ("source_damaged" in said) is expected.is_damaged
     assert_facts(published.source, expected)
     assert_length(published, expected)
     copied = [rendition.name for rendition in published.plan.copied]

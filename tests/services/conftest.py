@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.contract.conftest import words_for_segments
 from tests.hostile.clips import Clips
+
+__all__ = ["words_for_segments"]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jobs.contract import Claim, Failure, LeaseLost
 from jobs.layout import ENCODE, Rank
 from tests.contract.conftest import ATLAS, ENCODES, segment_file
-from tests.factories import events_of, make_source, make_video
+from tests.factories import events_of, make_source, make_video, utc_now
 from tests.services.shop import (
     do_all,
     encode_of,
@@ -27,9 +27,10 @@ from tests.services.shop import (
     plan_of,
     take,
 )
-from vlog_app.models import Video
+from vlog_app.extensions import transaction
+from vlog_app.models import Attempt, Video
 from vlog_app.services import checkpoints, publish, queue
-from vlog_app.services.demand import demand_segment
+from vlog_app.services.demand import demand_segment, expected_wait_s
 from vlog_app.services.events import EventKind
 
 both_databases = pytest.mark.usefixtures("database", "app")
@@ -261,3 +262,15 @@ def check_cover(video: Video) -> None:
     )
     assert set(cells) == {(row.name, index) for row in plan.video for index in range(plan.segment_count)}
     assert set(cells.values()) == {1}
+
+
+def test_the_wait_is_judged_by_the_last_run_of_the_lowest_rung_alone(app: Flask) -> None:
+    video = make_video()
+    assert expected_wait_s(video) is None
+    jobs = [job for job in jobs_of(video) if job.kind == ENCODE]
+    assert jobs[0].renditions == ["360p"]
+    with transaction() as session:
+        for job, speed in zip(jobs, (4.0, 1.0), strict=False):
+            at = utc_now()
+            session.add(Attempt(job_id=job.id, worker_id="w", worker_name="w", started_at=at, speed=speed))
+    assert expected_wait_s(video) == 0.5 + 6.0 / 4.0

@@ -13,28 +13,28 @@ from tests.services.shop import do_all, film, hand_in, take
 from vlog_app.extensions import db
 from vlog_app.models import Video
 from vlog_app.services import publish
-from vlog_app.services.playlists import FULL, Grid, load_grid, master_text, media_text
+from vlog_app.services.playlists import FULL, Availability, load_availability, master_text, media_text
 
 pytestmark = pytest.mark.usefixtures("app")
 
 
-def grid_of(video: Video) -> Grid:
+def made_of(video: Video) -> Availability:
     db.session.rollback()
     db.session.expire_all()
-    grid = load_grid(db.session(), video)
-    assert grid is not None
-    return grid
+    made = load_availability(db.session(), video)
+    assert made is not None
+    return made
 
 
 def master(video: Video, timeline: str | None = None) -> m3u8.M3U8:
-    return m3u8.loads(master_text(grid_of(video), timeline=timeline))
+    return m3u8.loads(master_text(made_of(video), timeline=timeline))
 
 
 def media(video: Video, name: str, timeline: str | None = None) -> m3u8.M3U8:
-    grid = grid_of(video)
-    row = grid.row(name)
+    made = made_of(video)
+    row = made.row(name)
     assert row is not None
-    return m3u8.loads(media_text(grid, row, timeline=timeline))
+    return m3u8.loads(media_text(made, row, timeline=timeline))
 
 
 def rungs(playlist: m3u8.M3U8) -> list[str]:
@@ -130,21 +130,21 @@ def test_a_finished_film_reads_the_same_from_its_folded_rows(tmp_path: Path) -> 
         row = master(video, timeline).playlists[0]
         assert row.stream_info.average_bandwidth is not None
         assert row.stream_info.bandwidth >= row.stream_info.average_bandwidth
-    assert grid_of(video).is_whole
+    assert made_of(video).is_whole
 
 
 def test_files_on_disk_name_no_generation(tmp_path: Path) -> None:
     video = film()
     do_all(tmp_path)
-    grid = grid_of(video)
-    row = grid.row("audio")
+    made = made_of(video)
+    row = made.row("audio")
     assert row is not None
-    assert "?" not in master_text(grid, timeline=FULL, suffix=False)
-    assert "?" not in media_text(grid, row, timeline=FULL, suffix=False)
+    assert "?" not in master_text(made, timeline=FULL, suffix=False)
+    assert "?" not in media_text(made, row, timeline=FULL, suffix=False)
 
 
 def test_only_the_generation_viewers_get_is_read(tmp_path: Path) -> None:
     video = film()
     hand_in(take(SOUND), tmp_path)
     video.generation = 2
-    assert load_grid(db.session(), video) is None
+    assert load_availability(db.session(), video) is None

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from encoder.model import Segment as Measured
 from jobs.contract import Claim, Refused
-from jobs.kinds.stills import POSTER, STORYBOARD_INDEX
+from jobs.kinds.stills import CANDIDATES, POSTER, STORYBOARD_INDEX
 from jobs.layout import POSTER as POSTER_KIND
 from jobs.layout import STORYBOARD as STORYBOARD_KIND
 
@@ -107,7 +107,7 @@ def take_still(claim: Claim, name: str, file: Path) -> None:
 
 def _is_still_of(kind: str, name: str) -> bool:
     if kind == POSTER_KIND:
-        return name == POSTER
+        return name in (POSTER, *CANDIDATES)
     is_sheet = name.startswith("storyboard_") and name.endswith(".jpg") and name[11:-4].isdecimal()
     return kind == STORYBOARD_KIND and (is_sheet or name == STORYBOARD_INDEX)
 

@@ -11,12 +11,13 @@ from encoder.model import Chunk, EncodePlan
 from jobs.layout import ENCODE, Rank, split_for_demand
 from jobs.states import JobState
 
-from ..extensions import transaction
-from ..models import Encode, Job, Rendition, Segment, Video
+from ..extensions import db, transaction
+from ..models import Attempt, Encode, Job, Rendition, Segment, Video
 from .clock import database_now
 from .events import EventKind, record
 from .queue import new_job
 
+START_S = 0.5  # from the demand to the first frame: claim, ffmpeg's start, the seek
 NEAR = 1  # a running job that is at most this many segments away gets there by itself
 
 
@@ -35,6 +36,26 @@ def demand_segment(video: Video, index: int) -> bool:
         _bring_forward(session, encode, job, index, now)
         record(session, video.id, EventKind.DEMAND, now, segment=index)
         return True
+
+
+def expected_wait_s(video: Video) -> float | None:
+    """How long a demanded segment takes, judged by the last run that made the lowest rung alone. None: no such run."""
+    session = db.session()
+    query = select(Encode).where(Encode.video_id == video.id, Encode.generation == video.generation)
+    encode = session.scalars(query).first()
+    if encode is None:
+        return None
+    plan = EncodePlan.from_json(encode.plan)
+    runs = (
+        select(Job.renditions, Attempt.speed)
+        .join(Attempt, Attempt.job_id == Job.id)
+        .where(Job.encode_id == encode.id, Job.kind == ENCODE, Attempt.speed > 0)
+        .order_by(Attempt.id.desc())
+    )
+    for renditions, speed in session.execute(runs):
+        if speed and renditions == [plan.lowest.name]:
+            return round(START_S + plan.segment_s / speed, 1)
+    return None
 
 
 def _job_for(session: Session, encode: Encode, rung: str, index: int) -> Job | None:

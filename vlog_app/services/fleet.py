@@ -24,7 +24,9 @@ def greet(worker: WorkerInfo) -> None:
 
 def beat(worker: WorkerInfo) -> None:
     with transaction() as session:
-        _row(session, worker, database_now(session))
+        row = _row(session, worker, database_now(session))
+        if row.facts != dict(worker.facts):
+            row.facts = dict(worker.facts)
 
 
 def farewell(worker: WorkerInfo) -> None:

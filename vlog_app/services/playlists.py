@@ -54,8 +54,8 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """An encode as viewers can use it."""
+class Availability:
+    """What is made of an encode, as players can use it."""
 
     encode: Encode
     plan: EncodePlan
@@ -66,16 +66,16 @@ class Grid:
         return next((row for row in self.rows if row.rendition.name == name), None)
 
 
-def load_grid(session: Session, video: Video) -> Grid | None:
+def load_availability(session: Session, video: Video) -> Availability | None:
     """The generation viewers get, in three queries."""
     query = select(Encode).where(Encode.video_id == video.id, Encode.generation == video.generation)
     encode = session.scalars(query).first()
     if encode is None:
         return None
-    return grid_of(session, encode)
+    return availability_of(session, encode)
 
 
-def grid_of(session: Session, encode: Encode) -> Grid:
+def availability_of(session: Session, encode: Encode) -> Availability:
     renditions = session.scalars(
         select(Rendition).where(Rendition.encode_id == encode.id).order_by(Rendition.position)
     ).all()
@@ -86,7 +86,7 @@ def grid_of(session: Session, encode: Encode) -> Grid:
         cells[rendition_id].durations[index] = duration_s
         cells[rendition_id].sizes[index] = size
     plan = EncodePlan.from_json(encode.plan)
-    return Grid(encode, plan, tuple(cells[r.id] for r in renditions), encode.state == "done")
+    return Availability(encode, plan, tuple(cells[r.id] for r in renditions), encode.state == "done")
 
 
 def _folded(rendition: Rendition) -> Row:
@@ -94,28 +94,28 @@ def _folded(rendition: Rendition) -> Row:
     return Row(rendition, dict(enumerate(index["durations"])), dict(enumerate(index["sizes"])))
 
 
-def master_text(grid: Grid, *, timeline: str | None, suffix: bool = True) -> str:
+def master_text(made: Availability, *, timeline: str | None, suffix: bool = True) -> str:
     """Our player gets every planned rung at once; others get a rung once its first chunk is in.
 
     `suffix` adds the generation to URLs; files on disk do without.
     """
-    query = _query(grid, timeline) if suffix else ""
-    audio = [row for row in grid.rows if row.rendition.kind == "audio"]
-    video = [row for row in grid.rows if row.rendition.kind == "video"]
-    if timeline != FULL and not grid.is_whole:
-        lead = min(LEAD_SEGMENTS, grid.plan.segment_count)
+    query = _query(made, timeline) if suffix else ""
+    audio = [row for row in made.rows if row.rendition.kind == "audio"]
+    video = [row for row in made.rows if row.rendition.kind == "video"]
+    if timeline != FULL and not made.is_whole:
+        lead = min(LEAD_SEGMENTS, made.plan.segment_count)
         video = [r for r in video if r.begun >= lead] or [r for r in video if r.begun]
     sound = max((row.peak_bps or row.rendition.max_bitrate_bps for row in audio), default=0)
     sound_average = max((row.average_bps for row in audio), default=0)
-    lines = [_audio_line(grid, row, query) for row in audio]
-    return master_playlist([_variant(grid, row, sound, sound_average, query) for row in video], lines)
+    lines = [_audio_line(made, row, query) for row in audio]
+    return master_playlist([_variant(made, row, sound, sound_average, query) for row in video], lines)
 
 
-def _audio_line(grid: Grid, row: Row, query: str) -> AudioTrackLine:
-    planned = grid.plan.rendition(row.rendition.name)
+def _audio_line(made: Availability, row: Row, query: str) -> AudioTrackLine:
+    planned = made.plan.rendition(row.rendition.name)
     return AudioTrackLine(
         uri=f"{planned.name}.m3u8{query}",
-        name=_sound_name(grid.plan, planned),
+        name=_sound_name(made.plan, planned),
         channels=planned.channels,
         language=language_tag(planned.language),
     )
@@ -128,29 +128,29 @@ def _sound_name(plan: EncodePlan, planned: RenditionPlan) -> str:
     return f"Track {plan.audio.index(planned) + 1}"
 
 
-def _variant(grid: Grid, row: Row, sound_bps: int, sound_average_bps: int, query: str) -> Variant:
+def _variant(made: Availability, row: Row, sound_bps: int, sound_average_bps: int, query: str) -> Variant:
     planned = row.rendition
     # Until all of it is measured, the rung may still need what it was promised.
-    peak = row.peak_bps if grid.is_whole else max(row.peak_bps, planned.max_bitrate_bps)
-    average = row.average_bps + sound_average_bps if grid.is_whole else None
-    picture = planned.codecs or expected_avc_codec(planned.width, planned.height, grid.plan.fps)
-    codecs = (picture, AAC_CODEC) if grid.plan.audio else (picture,)
+    peak = row.peak_bps if made.is_whole else max(row.peak_bps, planned.max_bitrate_bps)
+    average = row.average_bps + sound_average_bps if made.is_whole else None
+    picture = planned.codecs or expected_avc_codec(planned.width, planned.height, made.plan.fps)
+    codecs = (picture, AAC_CODEC) if made.plan.audio else (picture,)
     uri = f"{planned.name}.m3u8{query}"
-    return Variant(uri, planned.width, planned.height, grid.plan.fps, codecs, peak + sound_bps, average)
+    return Variant(uri, planned.width, planned.height, made.plan.fps, codecs, peak + sound_bps, average)
 
 
-def media_text(grid: Grid, row: Row, *, timeline: str | None, suffix: bool = True) -> str:
+def media_text(made: Availability, row: Row, *, timeline: str | None, suffix: bool = True) -> str:
     """The full timeline lists segments that are still to come, with the length they will have."""
-    name, query = row.rendition.name, f"?g={grid.encode.generation}" if suffix else ""
-    is_full = grid.is_whole or timeline == FULL
-    count = grid.plan.segment_count if is_full else row.begun
+    name, query = row.rendition.name, f"?g={made.encode.generation}" if suffix else ""
+    is_full = made.is_whole or timeline == FULL
+    count = made.plan.segment_count if is_full else row.begun
     entries = [
-        Entry(f"{segment_name(name, n)}{query}", row.durations.get(n, float(grid.plan.duration_of(n))))
+        Entry(f"{segment_name(name, n)}{query}", row.durations.get(n, float(made.plan.duration_of(n))))
         for n in range(count)
     ]
-    return media_playlist(entries, target_s=grid.plan.segment_s, is_whole=is_full)
+    return media_playlist(entries, target_s=made.plan.segment_s, is_whole=is_full)
 
 
-def _query(grid: Grid, timeline: str | None) -> str:
+def _query(made: Availability, timeline: str | None) -> str:
     extra = f"&timeline={timeline}" if timeline == FULL else ""
-    return f"?g={grid.encode.generation}{extra}"
+    return f"?g={made.encode.generation}{extra}"

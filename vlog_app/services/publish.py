@@ -6,25 +6,29 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from jobs.layout import ESSENTIAL
-from jobs.states import JobState
+from jobs.states import AttemptOutcome, JobState
 
 from ..config import settings
 from ..extensions import db, transaction
-from ..models import Encode, Job, Rendition, Segment, Video
+from ..models import Attempt, Encode, Job, Rendition, Segment, Video
 from ..storage import write_atomic
 from .clock import database_now
 from .events import EventKind, record
 from .media_files import segment_name, video_folder
-from .playlists import Grid, grid_of, master_text, media_text
-from .queue import redo_jobs
+from .playlists import Availability, availability_of, master_text, media_text
+from .queue import give_up, redo_jobs
+from .samples import Cell, HandedIn, damaged_segments, handed_in
 
 logger = logging.getLogger(__name__)
 
 MASTER = "master.m3u8"
+MAX_REDOS = 1  # how often a job is done again because of what became of its segments
+LIVE = ("encoding", "viewable", "publishing")
+VANISHED = "Finished parts of this film have gone from the disk."
 
 
 def publish_finished() -> int:
@@ -36,32 +40,38 @@ def publish_finished() -> int:
 
 def _finished(session: Session) -> list[int]:
     unfinished = select(Job.encode_id).where(Job.kind.in_(ESSENTIAL), Job.state != JobState.DONE)
-    live = Encode.state.in_(("encoding", "viewable", "publishing"))
+    live = Encode.state.in_(LIVE)
     return list(session.scalars(select(Encode.id).where(live, Encode.id.not_in(unfinished))))
 
 
 def publish_encode(encode_id: int) -> bool:
-    """False when something is missing: then what is missing is made again.
+    """False when something is missing or damaged: then that is made again, once.
 
     1. every planned segment has a row, and its file has the size the row says
-    2. playlists are written to disk, so that the folder also plays by itself
-    3. one transaction folds the segment rows, ends the encode, and makes the video ready
+    2. samples of every rendition are decoded: right size, right time, sound with the picture
+    3. playlists are written to disk, so that the folder also plays by itself
+    4. one transaction folds the segment rows, ends the encode, and makes the video ready
     """
-    grid = grid_of(db.session(), db.session().get_one(Encode, encode_id))
-    video = db.session().get_one(Video, grid.encode.video_id)
-    folder = video_folder(settings().videos_dir, video)
-    missing = missing_segments(grid, folder)
-    if missing:
-        _make_again(encode_id, missing)
+    seen = handed_in(db.session(), encode_id)
+    made = availability_of(db.session(), db.session().get_one(Encode, encode_id))
+    if made.is_whole:
         return False
-    _write_playlists(replace(grid, is_whole=True), folder)
+    video = db.session().get_one(Video, made.encode.video_id)
+    folder = video_folder(settings().videos_dir, video)
+    if missing := missing_segments(made, folder):
+        _make_again(encode_id, missing, seen, VANISHED)
+        return False
+    if found := damaged_segments(made, folder, seen):
+        _make_again(encode_id, {(each.rendition, each.index) for each in found}, seen, found[0].sentence)
+        return False
+    _write_playlists(replace(made, is_whole=True), folder)
     return _make_ready(encode_id)
 
 
-def missing_segments(grid: Grid, folder: Path) -> set[tuple[str, int]]:
+def missing_segments(made: Availability, folder: Path) -> set[tuple[str, int]]:
     """(rendition, index) of planned segments that have no row or no file of the right size."""
     missing = set()
-    for row in grid.rows:
+    for row in made.rows:
         for index in range(row.rendition.planned_segments):
             file = folder / segment_name(row.rendition.name, index)
             if index not in row.sizes or _size(file) != row.sizes[index]:
@@ -76,34 +86,55 @@ def _size(file: Path) -> int:
         return -1
 
 
-def _make_again(encode_id: int, missing: set[tuple[str, int]]) -> None:
-    logger.error("segments are gone, made again", extra={"encode_id": encode_id, "count": len(missing)})
+def _make_again(encode_id: int, cells: set[Cell], seen: dict[Cell, HandedIn], why: str) -> None:
+    """Once. When what was made again is no better, another time would not be either: the encode fails."""
+    logger.error("segments made again: %s", why, extra={"encode_id": encode_id, "count": len(cells)})
     with transaction() as session:
-        encode = session.get_one(Encode, encode_id)
-        for rendition in session.scalars(select(Rendition).where(Rendition.encode_id == encode_id)):
-            gone = [index for name, index in missing if name == rendition.name]
-            found = Segment.rendition_id == rendition.id, Segment.index.in_(gone)
-            for segment in session.scalars(select(Segment).where(*found)):
-                rendition.done_segments -= 1
-                rendition.size_bytes -= segment.size_bytes
-                session.delete(segment)
-        redo_jobs(session, encode, missing, database_now(session))
+        encode = session.get_one(Encode, encode_id, with_for_update=True)
+        if encode.state not in LIVE:
+            return  # it was cancelled meanwhile
+        now = database_now(session)
+        redone = redo_jobs(session, encode, _drop(session, encode_id, cells, seen), now)
+        if _most_finishes(session, redone) > MAX_REDOS:
+            sentence = f"{why} Making it again did not help. Everything else is kept; try again."
+            give_up(session, encode, "output_damaged", sentence, now)
 
 
-def _write_playlists(grid: Grid, folder: Path) -> None:
-    for row in grid.rows:
-        text = media_text(grid, row, timeline="full", suffix=False)
+def _drop(session: Session, encode_id: int, cells: set[Cell], seen: dict[Cell, HandedIn]) -> set[Cell]:
+    """Forget segments; returns which. One that somebody handed in since it was looked at is kept."""
+    now_there = handed_in(session, encode_id)
+    gone = {cell for cell in cells if now_there.get(cell) in (None, seen.get(cell))}
+    for rendition in session.scalars(select(Rendition).where(Rendition.encode_id == encode_id)):
+        indexes = [index for name, index in gone if name == rendition.name]
+        found = Segment.rendition_id == rendition.id, Segment.index.in_(indexes)
+        for segment in session.scalars(select(Segment).where(*found)):
+            rendition.done_segments -= 1
+            rendition.size_bytes -= segment.size_bytes
+            session.delete(segment)
+    return gone
+
+
+def _most_finishes(session: Session, job_ids: list[int]) -> int:
+    """How often the most tried of these jobs has been done to its end."""
+    finished = Attempt.job_id.in_(job_ids), Attempt.outcome == AttemptOutcome.FINISHED
+    counts = select(func.count()).select_from(Attempt).where(*finished).group_by(Attempt.job_id)
+    return max(session.scalars(counts), default=0)
+
+
+def _write_playlists(made: Availability, folder: Path) -> None:
+    for row in made.rows:
+        text = media_text(made, row, timeline="full", suffix=False)
         write_atomic(folder / f"{row.rendition.name}.m3u8", text.encode())
-    write_atomic(folder / MASTER, master_text(grid, timeline="full", suffix=False).encode())
+    write_atomic(folder / MASTER, master_text(made, timeline="full", suffix=False).encode())
 
 
 def _make_ready(encode_id: int) -> bool:
     with transaction() as session:
         encode = session.get_one(Encode, encode_id, with_for_update=True)
-        if encode.state not in ("encoding", "viewable", "publishing"):
+        if encode.state not in LIVE:
             return False  # somebody else was first, or it was cancelled meanwhile
         now = database_now(session)
-        for row in grid_of(session, encode).rows:
+        for row in availability_of(session, encode).rows:
             _fold(session, row.rendition)
             row.rendition.peak_bps, row.rendition.average_bps = row.peak_bps, row.average_bps
         encode.state, encode.finished_at = "done", now

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import select, tuple_, update
 from sqlalchemy.orm import Session
 
+from encoder.choice import Footage
 from encoder.model import Chunk, EncodePlan, Source
 from encoder.plan import make_plan
 from jobs.contract import Claim, Failure, Incomplete, JobProgress, LeaseLost, Orders, Slot, WorkerInfo
@@ -139,6 +140,7 @@ def _lease(session: Session, job: Job, worker: WorkerInfo) -> Claim | None:
         chunk=Chunk(job.first_segment, job.end_segment),
         renditions=tuple(job.renditions),
         done=_done_segments(session, job),
+        footage=Footage.of(Source.from_json(session.get_one(Video, job.video_id).source)),
     )
 
 
@@ -309,10 +311,7 @@ def _fail_for_good(session: Session, job: Job, failure: Failure, used: int, now:
     _move(session, job.id, Move.FAIL, attempts_used=used, finished_at=now, **_unleased(), **error)
     if job.kind not in ESSENTIAL:
         return  # a film without a poster is still a film
-    encode = session.get_one(Encode, job.encode_id)
-    _stop_jobs(session, encode.id, now)
-    end_encode(session, encode, "failed", failure.code, failure.message, now)
-    record(session, job.video_id, EventKind.FAILED, now, message=failure.message)
+    give_up(session, session.get_one(Encode, job.encode_id), failure.code, failure.message, now)
 
 
 def end_encode(session: Session, encode: Encode, state: str, code: str, message: str, now: datetime) -> None:
@@ -361,14 +360,23 @@ def retry_encode(encode_id: int) -> None:
         record(session, encode.video_id, EventKind.RETRIED, now)
 
 
-def redo_jobs(session: Session, encode: Encode, missing: set[tuple[str, int]], now: datetime) -> None:
-    """Segments that were handed in are gone from the disk: queue the jobs that made them once more."""
+def redo_jobs(session: Session, encode: Encode, missing: set[tuple[str, int]], now: datetime) -> list[int]:
+    """Segments that were handed in are gone or damaged: queue the jobs that made them once more; returns which."""
+    redone = []
     for job in session.scalars(select(Job).where(Job.encode_id == encode.id, Job.kind.in_(ESSENTIAL))):
         cells = {
             (name, index) for name in job.renditions for index in range(job.first_segment, job.end_segment)
         }
-        if cells & missing:
-            _move(session, job.id, Move.REDO, not_before_at=now, finished_at=None)
+        if cells & missing and _move(session, job.id, Move.REDO, not_before_at=now, finished_at=None):
+            redone.append(job.id)
+    return redone
+
+
+def give_up(session: Session, encode: Encode, code: str, message: str, now: datetime) -> None:
+    """The encode fails for good; a person may retry it."""
+    _stop_jobs(session, encode.id, now)
+    end_encode(session, encode, "failed", code, message, now)
+    record(session, encode.video_id, EventKind.FAILED, now, message=message)
 
 
 def update_viewable(session: Session, encode: Encode, now: datetime) -> None:

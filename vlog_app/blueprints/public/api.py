@@ -13,7 +13,7 @@ from ...config import settings
 from ...extensions import db, limiter
 from ...models import Video
 from ...services.clock import database_now
-from ...services.playlists import Grid, load_grid
+from ...services.playlists import Availability, load_availability
 from .visibility import is_visible
 
 blueprint = Blueprint("public_api", __name__, url_prefix="/api")
@@ -45,8 +45,8 @@ def videos() -> Response:
 @limiter.limit(lambda: settings().rate_limit_public_default)
 def video(slug: str) -> Response:
     found = _visible(slug)
-    grid = load_grid(db.session(), found)
-    rows = [row.rendition for row in grid.rows if row.rendition.kind == "video"] if grid else []
+    made = load_availability(db.session(), found)
+    rows = [row.rendition for row in made.rows if row.rendition.kind == "video"] if made else []
     qualities = [
         {"quality": r.name, "width": r.width, "height": r.height, "bitrate": r.max_bitrate_bps // 1000}
         for r in rows
@@ -70,24 +70,24 @@ def progress(slug: str) -> Response:
     if known is None or known[0] < time.monotonic():
         _progress.pop(slug, None)
         found = _visible(slug)
-        grid = load_grid(db.session(), found)
-        if grid is None:
+        made = load_availability(db.session(), found)
+        if made is None:
             abort(404)
-        known = _progress[slug] = (time.monotonic() + PROGRESS_S, _progress_of(found, grid))
+        known = _progress[slug] = (time.monotonic() + PROGRESS_S, _progress_of(found, made))
     response = jsonify(known[1])
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _progress_of(found: Video, grid: Grid) -> dict[str, Any]:
-    plan = grid.plan
+def _progress_of(found: Video, made: Availability) -> dict[str, Any]:
+    plan = made.plan
     return {
         "status": "processing" if found.state == "pending" else found.state,
         "duration_s": plan.duration_s,
         "segment_s": plan.segment_s,
         "segments": plan.segment_count,
-        "generation": grid.encode.generation,
-        "percent": _percent(grid),
+        "generation": made.encode.generation,
+        "percent": _percent(made),
         "storyboard": _storyboard_url(found),
         "renditions": [
             {
@@ -99,7 +99,7 @@ def _progress_of(found: Video, grid: Grid) -> dict[str, Any]:
                 "done": len(row.durations),
                 "planned": row.rendition.planned_segments,
             }
-            for row in grid.rows
+            for row in made.rows
         ],
     }
 
@@ -115,11 +115,11 @@ def runs(indexes: Iterable[int]) -> list[list[int]]:
     return found
 
 
-def _percent(grid: Grid) -> int:
+def _percent(made: Availability) -> int:
     """By work, not by count: a segment weighs as many pixels as it has. 99 until really done."""
-    if grid.is_whole:
+    if made.is_whole:
         return 100
-    weights = [(max(1, r.rendition.width * r.rendition.height), r) for r in grid.rows]
+    weights = [(max(1, r.rendition.width * r.rendition.height), r) for r in made.rows]
     total = sum(weight * row.rendition.planned_segments for weight, row in weights)
     return min(99, int(100 * sum(weight * len(row.durations) for weight, row in weights) / total))
 

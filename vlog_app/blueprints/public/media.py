@@ -15,9 +15,9 @@ from jobs.bootstrap import bell_for
 from ...config import settings
 from ...extensions import db, limiter
 from ...models import Video
-from ...services.demand import demand_segment
+from ...services.demand import demand_segment, expected_wait_s
 from ...services.media_files import video_folder
-from ...services.playlists import load_grid, master_text, media_text
+from ...services.playlists import load_availability, master_text, media_text
 from .visibility import is_visible
 
 blueprint = Blueprint("media", __name__)
@@ -27,7 +27,7 @@ GATE_S = 2.0  # how long a video's state may be believed
 YEAR_S = 31_536_000
 SEGMENT = re.compile(r"(?P<rendition>[a-z0-9]+)_(?P<index>[0-9]{4,6})\.ts")
 PLAYLIST = re.compile(r"(?P<rendition>[a-z0-9]+)\.m3u8")
-PICTURE = re.compile(r"(thumbnail|storyboard_[0-9]{1,5})\.jpg|storyboard\.vtt")
+PICTURE = re.compile(r"(thumbnail(_candidate_[1-5])?|storyboard_[0-9]{1,5})\.jpg|storyboard\.vtt")
 TYPES = {
     ".ts": "video/mp2t",
     ".m3u8": "application/vnd.apple.mpegurl",
@@ -51,10 +51,10 @@ _gates: dict[tuple[str, str], Gate] = {}
 
 @blueprint.get("/videos/<slug>/master.m3u8")
 def master(slug: str) -> Response:
-    grid = load_grid(db.session(), _video(slug))
-    if grid is None or not any(row.durations for row in grid.rows):
+    made = load_availability(db.session(), _video(slug))
+    if made is None or not any(row.durations for row in made.rows):
         abort(404)
-    return _playlist(master_text(grid, timeline=request.args.get("timeline")))
+    return _playlist(master_text(made, timeline=request.args.get("timeline")))
 
 
 @blueprint.get("/videos/<slug>/<name>")
@@ -70,28 +70,30 @@ def file(slug: str, name: str) -> Response:
 
 @blueprint.post("/api/videos/<slug>/demand")
 def demand(slug: str) -> tuple[Response, int]:
-    """The player waits for a segment: `{"segment": n}`. Answers whether some rung has it already."""
+    """The player waits for a segment: `{"segment": n}`. Answers whether some rung has it already, and about how many
+    seconds it will take (null: nobody knows).
+    """
     body = request.get_json(silent=True)
     index = body.get("segment") if isinstance(body, dict) else None
     if not isinstance(index, int) or isinstance(index, bool):
         return jsonify(detail="segment must be a whole number", code="bad_segment"), 422
     video = _video(slug)
-    grid = load_grid(db.session(), video)
-    if grid is None or not 0 <= index < grid.plan.segment_count:
+    made = load_availability(db.session(), video)
+    if made is None or not 0 <= index < made.plan.segment_count:
         abort(404)
-    is_ready = any(index in row.durations for row in grid.rows if row.rendition.kind == "video")
+    is_ready = any(index in row.durations for row in made.rows if row.rendition.kind == "video")
     if not is_ready:
         _bring_forward(video, index)
-    return jsonify(ready=is_ready), 202
+    return jsonify(ready=is_ready, eta_s=0 if is_ready else expected_wait_s(video)), 202
 
 
 def _media_playlist(slug: str, rendition: str) -> Response:
-    grid = load_grid(db.session(), _video(slug))
-    row = grid.row(rendition) if grid else None
+    made = load_availability(db.session(), _video(slug))
+    row = made.row(rendition) if made else None
     timeline = request.args.get("timeline")
-    if grid is None or row is None or not (row.begun or timeline):
+    if made is None or row is None or not (row.begun or timeline):
         abort(404)
-    return _playlist(media_text(grid, row, timeline=timeline))
+    return _playlist(media_text(made, row, timeline=timeline))
 
 
 def _playlist(text: str) -> Response:
@@ -108,9 +110,9 @@ def _segment(slug: str, rendition: str, index: int, name: str) -> Response:
     if path.is_file():
         return _send(path, immutable=True)
     video = _video(slug)
-    grid = load_grid(db.session(), video)
-    row = grid.row(rendition) if grid else None
-    if grid is None or row is None or index >= grid.plan.segment_count:
+    made = load_availability(db.session(), video)
+    row = made.row(rendition) if made else None
+    if made is None or row is None or index >= made.plan.segment_count:
         abort(404)
     if gate.is_finished:
         abort(404)
