@@ -20,7 +20,6 @@ from encoder.choice import (
     choose,
 )
 from encoder.device import CPU, FAILURE_WORDS, Device, DeviceKind, Encoder, Verdict, classify_failure
-from encoder.groups import groups, qualities_at_once
 from encoder.model import Colour, EncodePlan
 from encoder.plan import make_plan
 from tests.factories import make_source
@@ -290,60 +289,6 @@ def test_what_is_not_its_fault_sends_no_device_to_rest(verdict: Verdict) -> None
     for _ in range(10):
         rest = rest.failed(verdict, 0)
     assert rest == Rest()
-
-
-# --- which rungs go together
-
-
-@pytest.mark.parametrize(
-    ("at_once", "expected"),
-    [
-        (0, (("2160p", "1440p", "1080p", "720p", "480p", "360p"),)),
-        (6, (("2160p", "1440p", "1080p", "720p", "480p", "360p"),)),
-        (3, (("2160p", "1440p", "1080p"), ("720p", "480p", "360p"))),
-        (2, (("2160p", "1440p"), ("1080p",), ("720p", "480p"), ("360p",))),
-        (1, (("2160p",), ("1440p",), ("1080p",), ("720p",), ("480p",), ("360p",))),
-    ],
-)
-def test_high_rungs_go_together_and_low_ones(
-    plan: EncodePlan, at_once: int, expected: tuple[tuple[str, ...], ...]
-) -> None:
-    assert groups(plan, at_once) == expected
-
-
-@pytest.mark.parametrize("at_once", range(8))
-def test_every_rung_is_in_one_group(plan: EncodePlan, at_once: int) -> None:
-    names = [name for group in groups(plan, at_once) for name in group]
-    assert names == [row.name for row in plan.encoded]
-    assert all(len(group) <= at_once for group in groups(plan, at_once)) or at_once == 0
-
-
-def test_a_portrait_film_is_grouped_by_its_short_side() -> None:
-    portrait = make_plan(make_source(width=1080, height=1920))
-    assert groups(portrait, 3)[0] == ("1080p",)
-
-
-def test_a_copied_rung_is_in_no_group(plan: EncodePlan) -> None:
-    top, *rest = plan.renditions
-    copied = replace(plan, renditions=(replace(top, is_copy=True), *rest))
-    assert "2160p" not in [name for group in groups(copied, 2) for name in group]
-
-
-@pytest.mark.parametrize(
-    ("parallel", "is_auto", "device", "expected"),
-    [
-        (1, False, CARD, 1),
-        (4, False, CARD, 4),
-        (0, False, CARD, 1),
-        (1, True, CPU, 0),
-        (1, True, CARD, 3),
-        (1, True, replace(CARD, max_sessions=8), 3),
-        (1, True, replace(CARD, max_sessions=3), 2),
-        (1, True, replace(CARD, max_sessions=1), 1),
-    ],
-)
-def test_how_many_at_once(parallel: int, is_auto: bool, device: Device, expected: int) -> None:
-    assert qualities_at_once(parallel, is_auto=is_auto, device=device) == expected
 
 
 # --- kept as JSON
