@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
+from encoder.dolby import lacks_base_layer
 from encoder.errors import SourceUnreadable
 from encoder.sniff import (
     HEAD_BYTES,
@@ -93,6 +94,12 @@ def _check_boxes(file: BinaryIO, size_bytes: int) -> None:
             raise SourceUnreadable(
                 f"This film is encrypted, so it cannot be shown. Export it without protection. {NOTHING_KEPT}",
                 code="encrypted_media",
+            )
+        if kind == b"moov" and lacks_base_layer(file, offset + 8, offset + size):
+            raise SourceUnreadable(
+                "This film is Dolby Vision alone (profile 5): its colours can only be shown by devices made for it. "
+                f"Export it as HDR10, HLG or SDR. {NOTHING_KEPT}",
+                code="dolby_vision_only",
             )
         offset += size
     if b"moov" not in kinds:

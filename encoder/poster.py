@@ -12,6 +12,7 @@ from pathlib import Path
 from .command import input_fence
 from .filters import first_scale
 from .model import EncodePlan, RenditionPlan
+from .stills import JPEG_COLOURS
 
 PLACES = (0.10, 0.25, 0.50, 0.75, 0.90)  # parts of the film; each gives one candidate
 KEY_FRAMES = 3  # looked at in each place: decoding nothing else is what makes this cheap
@@ -25,6 +26,7 @@ LOOK_WIDTH, LOOK_HEIGHT = 64, 36  # what is judged: small enough for plain Pytho
 # Brightness from 0 to 255. Nearer to an end than this a pixel shows nothing.
 DARK, BRIGHT = 24, 238
 DIM, PALE = 60.0, 200.0  # a picture whose mean lies between these is well exposed
+LEAST = 0.1  # what bad light leaves of a score
 ENOUGH_CONTRAST = 40.0  # standard deviation of a lively picture
 ENOUGH_DETAIL = 10.0  # mean step from a pixel to the next of a sharp picture
 POOR = 0.05  # below this a picture is black, white, plain or fog: better ones are searched for
@@ -98,13 +100,15 @@ def is_closer_look_due(candidates: list[Picture], duration_s: float) -> bool:
 
 
 def score(look: bytes) -> float:
-    """From 0 (nothing to see) to 1 (well exposed, lively, sharp). Every factor alone can make a picture bad."""
+    """From 0 (nothing to see) to 1 (well exposed, lively, sharp). Each factor makes a picture worse; without contrast
+    or detail nothing else counts, while a page of text is pale and a night is dark and both are pictures.
+    """
     count = len(look)
     mean = sum(look) / count
     deviation = math.sqrt(max(0.0, sum(level * level for level in look) / count - mean * mean))
     lost = sum(level < DARK or level > BRIGHT for level in look) / count
-    contrast = min(1.0, deviation / ENOUGH_CONTRAST)
-    return _exposure(mean) * (1 - lost) * contrast * min(1.0, detail(look) / ENOUGH_DETAIL)
+    light = _softened(_exposure(mean)) * _softened(1 - lost)
+    return light * min(1.0, deviation / ENOUGH_CONTRAST) * min(1.0, detail(look) / ENOUGH_DETAIL)
 
 
 def detail(look: bytes) -> float:
@@ -119,6 +123,10 @@ def _exposure(mean: float) -> float:
     if mean < DIM:
         return mean / DIM
     return 1.0 if mean <= PALE else max(0.0, (255 - mean) / (255 - PALE))
+
+
+def _softened(factor: float) -> float:
+    return LEAST + (1 - LEAST) * factor
 
 
 def _not_yet(time_s: float) -> str:
@@ -160,7 +168,7 @@ def _still(plan: EncodePlan) -> list[str]:
     width, height = map(int, _size(plan, LARGE_WIDTH).split(":"))
     row = RenditionPlan("poster", "video", 0, width=width, height=height)
     field = ["field=top"] if plan.deinterlace else []
-    return [*field, *first_scale(row, plan.colour), "scale=out_color_matrix=smpte170m:out_range=pc"]
+    return [*field, *first_scale(row, plan.colour), f"scale={JPEG_COLOURS}"]
 
 
 def _size(plan: EncodePlan, most: int) -> str:

@@ -63,10 +63,17 @@ def _picture_rules(source: Source, top: Rung, keys: KeyFrames) -> Iterator[tuple
     yield "pixel_shape", abs(source.sar - 1) > SHAPE_SLACK
     yield "variable_frame_rate", source.is_vfr
     yield "hdr", source.color_transfer in HDR_TRANSFERS
+    yield "colours", not _has_common_colours(source)
     yield "late_start", abs(source.start_time_s) > float(1 / source.fps) / 2 or source.picture_after_s > 0
     yield "open_gop", not keys.is_closed
     yield "too_large", ladder_lines(source) > top.lines
     yield "size", not _is_size_of(top, source)
+
+
+def _has_common_colours(source: Source) -> bool:
+    """BT.709 or untagged, so that a change of rung does not change colours."""
+    named = source.color_space in (None, "bt709") and source.color_primaries in (None, "bt709")
+    return named and not source.full_range
 
 
 def _is_size_of(top: Rung, source: Source) -> bool:

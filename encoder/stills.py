@@ -12,6 +12,8 @@ COLUMNS, ROWS = 10, 10
 SHORT_FILM_S = 300  # up to here every frame of the small rung is looked at, for a picture every two seconds
 SHORT_STEP_S = 2.0
 
+JPEG_COLOURS = "out_color_matrix=smpte170m:out_range=pc"  # what every reader of JPEG takes for granted
+
 
 @dataclass(frozen=True, slots=True)
 class Storyboard:
@@ -69,12 +71,13 @@ def storyboard_command(ffmpeg: str, playlist: Path, layout: Storyboard, work_dir
     """Of a long film only key frames are decoded: every segment begins with one, so picture n is segment n."""
     # A picture is due when a step has passed since the last one; the hair less forgives rounding of timestamps.
     pick = f"select='isnan(prev_selected_t)+gte(t-prev_selected_t,{layout.step_s - 0.02:.3f})'"
+    shrink = f"scale={layout.width}:{layout.height}:{JPEG_COLOURS}"
     return [
         *_preamble(ffmpeg),
         *(("-skip_frame", "nokey") if layout.keyframes_only else ()),
         *("-protocol_whitelist", "file", "-allowed_extensions", "ts", "-f", "hls", "-i", str(playlist)),
         *("-map", "0:v:0", "-fps_mode", "passthrough", "-frames:v", str(layout.sheets)),
-        *("-vf", f"{pick},scale={layout.width}:{layout.height},tile={COLUMNS}x{ROWS}", "-q:v", "5"),
+        *("-vf", f"{pick},{shrink},tile={COLUMNS}x{ROWS}", "-q:v", "5"),
         *("-start_number", "0", "-y", str(work_dir / "storyboard_%d.jpg")),
     ]
 

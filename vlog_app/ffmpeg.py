@@ -8,6 +8,7 @@ from pathlib import Path
 
 OLDEST = (5, 1)  # the oldest that was shown to make exact segments; Debian 12 has it
 NEEDED_ENCODERS = ("libx264", "aac")
+NEEDED_FILTERS = ("zscale", "tonemap")  # without them HDR would come out grey
 ANSWER_S = 20.0  # the first run of a cold 170 MB file from a slow disk
 
 
@@ -21,10 +22,12 @@ class Ffmpeg:
     version: str
     source: str  # "VLOG_FFMPEG", "PATH" or "bundled"
     encoders: frozenset[str]
+    filters: frozenset[str]
 
     @property
     def missing(self) -> list[str]:
-        return [name for name in NEEDED_ENCODERS if name not in self.encoders]
+        encoders = [name for name in NEEDED_ENCODERS if name not in self.encoders]
+        return encoders + [name for name in NEEDED_FILTERS if name not in self.filters]
 
 
 def find_ffmpeg(named: str = "") -> Ffmpeg:
@@ -35,7 +38,7 @@ def find_ffmpeg(named: str = "") -> Ffmpeg:
         if path and (found := _inspect(path, source)) and not found.missing:
             return found
     raise FfmpegNotFound(
-        "No ffmpeg 5.1 or newer with libx264 and aac was found; install it, or set VLOG_FFMPEG to one."
+        "No ffmpeg 5.1 or newer with libx264, aac and zscale was found; install it, or set VLOG_FFMPEG to one."
     )
 
 
@@ -65,7 +68,8 @@ def _inspect(path: str, source: str) -> Ffmpeg | None:
     if first is None or not new_enough(first[1]):
         return None
     listed = re.findall(r"^ [VAS][A-Z.]{5} (\S+)", _ask(path, "-encoders"), re.MULTILINE)
-    return Ffmpeg(path, first[1], source, frozenset(listed))
+    filters = re.findall(r"^ [A-Z.]{2,3} (\S+) +\S+->", _ask(path, "-filters"), re.MULTILINE)
+    return Ffmpeg(path, first[1], source, frozenset(listed), frozenset(filters))
 
 
 def new_enough(version: str) -> bool:

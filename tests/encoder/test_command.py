@@ -131,7 +131,7 @@ def test_the_command_for_the_storyboard_of_a_short_film(plan: EncodePlan) -> Non
             "/scratch/rung.m3u8",
         ),
         *("-map", "0:v:0", "-fps_mode", "passthrough", "-frames:v", "1"),
-        *("-vf", f"{pick},scale=208:116,tile=10x10", "-q:v", "5"),
+        *("-vf", f"{pick},scale=208:116:out_color_matrix=smpte170m:out_range=pc,tile=10x10", "-q:v", "5"),
         *("-start_number", "0", "-y", "/scratch/storyboard_%d.jpg"),
     ]
 

@@ -17,6 +17,7 @@ from encoder.playlist import (
     expected_avc_codec,
     master_playlist,
     media_playlist,
+    peak_bps,
 )
 
 THREE = (Entry("360p_0000.ts", 6.006), Entry("360p_0001.ts", 6.006), Entry("360p_0002.ts", 1.5015))
@@ -144,3 +145,22 @@ def test_a_rung_names_its_codec_before_its_first_segment(
     width: int, height: int, fps: Fraction, codec: str
 ) -> None:
     assert expected_avc_codec(width, height, fps) == codec
+
+
+@pytest.mark.parametrize(
+    ("segments", "expected"),
+    [
+        ([(6.0, 6_000)], 8_000),
+        ([(6.0, 6_000), (6.0, 12_000), (6.0, 3_000)], 16_000),
+        # A last segment of a moment says little: it counts with the one before it.
+        ([(6.0, 6_000), (0.04, 4_000)], 13_246),
+        ([(2.0, 2_000), (2.0, 6_000), (6.0, 6_000)], 16_000),
+        ([(0.05, 1_000)], 160_000),
+        ([], 0),
+    ],
+)
+def test_the_peak_is_that_of_neighbours_near_the_target(
+    segments: list[tuple[float, int]], expected: int
+) -> None:
+    """RFC 8216 4.1."""
+    assert peak_bps(segments) == expected

@@ -53,8 +53,22 @@ def test_what_shows_nothing_is_poor(look: bytes) -> None:
     assert score(look) < POOR
 
 
+def page() -> bytes:
+    """A document on the screen: lines of grey on white."""
+    lines = random.Random(2)
+    return bytes(
+        lines.randint(90, 230) if n // LOOK_WIDTH % 3 == 1 and 4 < n % LOOK_WIDTH < 50 else 255
+        for n in range(PIXELS)
+    )
+
+
 def test_a_lively_picture_is_not_poor() -> None:
     assert score(GOOD) > 0.5
+
+
+@pytest.mark.parametrize("look", [page(), checks(0, 255), checks(0, 70)], ids=["page", "line art", "night"])
+def test_an_unusual_picture_is_still_a_picture(look: bytes) -> None:
+    assert POOR < score(look) < score(GOOD)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ UNFIT: dict[str, dict[str, Any]] = {
     "pixel_shape": {"sar": Fraction(4, 3)},
     "variable_frame_rate": {"is_vfr": True},
     "hdr": {"color_transfer": "smpte2084"},
+    "colours": {"color_space": "smpte170m"},
     "late_start": {"start_time_s": 0.5},
     "open_gop": {"keyframes": replace(keys_every(50), is_closed=False)},
     "size": {"coded_width": 1440},

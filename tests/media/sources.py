@@ -1,26 +1,28 @@
 """The films of the matrix: what phones, cameras, screen recorders and archives make, in small, with what must become
 of each.
-
-All of them show the same scene: red in the corner that is up and left, white in the one across, dark between, and a
-white flash with a beep for a tenth of a second at each full second. So one
-decoded film tells its orientation, its colours, and whether sound and picture belong together.
 """
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-SECONDS = 2.6  # more than one chunk of the matrix, and no whole number of segments
-WIDTH, HEIGHT = 160, 90
-FAST = ("-preset", "ultrafast")
-H264 = ("-c:v", "libx264", *FAST, "-threads", "1")
-HEVC10 = ("-c:v", "libx265", *FAST, "-x265-params", "log-level=error:pools=1", "-pix_fmt", "yuv420p10le")
-VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
-AAC = ("-c:a", "aac", "-b:a", "64k")
+from tests.media.scene import (
+    AAC,
+    H264,
+    HD,
+    HEIGHT,
+    HEVC10,
+    SECONDS,
+    VP9,
+    WIDTH,
+    Kitchen,
+    picture,
+    sound,
+    tags,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Expected:
     hdr: str | None = None
     red: str | None = "top left"
     white: tuple[int, int] = (222, 240)  # luma of the white corner, from and to
+    red_luma: tuple[int, int] = (55, 71)  # BT.709 has 63; 81 would be the matrix of BT.601
     flashes: bool = True
     is_damaged: bool = False
     languages: tuple[str | None, ...] | None = None
@@ -52,58 +55,6 @@ class Film:
     is_quick: bool = False
 
 
-class Kitchen:
-    """A folder and an ffmpeg."""
-
-    def __init__(self, ffmpeg: str, folder: Path) -> None:
-        self.ffmpeg, self.folder = ffmpeg, folder
-
-    def run(self, name: str, *arguments: str) -> Path:
-        path = self.folder / name
-        if not path.exists():
-            argv = [self.ffmpeg, "-nostdin", "-v", "error", *arguments, str(path)]
-            subprocess.run(argv, check=True, timeout=120)
-        return path
-
-    @property
-    def plain(self) -> Path:
-        return self.run("plain.mp4", *picture(), *sound(), *H264, "-g", "25", *AAC)
-
-
-def scene(
-    width: int = WIDTH,
-    height: int = HEIGHT,
-    fps: str = "25",
-    seconds: float = SECONDS,
-    colour: str = "out_color_matrix=bt709:out_range=tv,setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709",
-    pixels: str = "yuv420p",
-) -> str:
-    """A filter graph without input. It is painted in RGB, so that no matrix but the one asked for is in it."""
-    corners = "drawbox=0:0:iw/4:ih/4:red:fill,drawbox=3*iw/4:3*ih/4:iw/4:ih/4:white:fill"
-    flash = "drawbox=c=white:t=fill:enable='gte(t,0.5)*lt(mod(t,1),0.1)'"
-    base = f"color=0x202020:s={width}x{height}:r={fps}:d={seconds},format=gbrp,{flash},{corners}"
-    first, _, rest = colour.partition(",")
-    return f"{base},scale={first},format={pixels}{',' + rest if rest else ''}"
-
-
-def picture(**how: object) -> tuple[str, ...]:
-    return ("-f", "lavfi", "-i", scene(**how))  # type: ignore[arg-type]
-
-
-def sound(
-    seconds: float = SECONDS, layout: str = "mono", rate: int = 48_000, offset: float = 0.0
-) -> tuple[str, ...]:
-    """The beep on every channel. `offset`: where in the film the sound begins."""
-    wave = f"0.5*sin(2*PI*1000*t)*gte(t+{offset}\\,0.5)*lt(mod(t+{offset}\\,1)\\,0.1)"
-    count = {"mono": 1, "stereo": 2, "5.1": 6, "7.1": 8}[layout]
-    return (
-        "-f",
-        "lavfi",
-        "-i",
-        f"aevalsrc='{'|'.join([wave] * count)}':c={layout}:s={rate}:d={seconds}",
-    )
-
-
 def encoded(name: str, *codec: str, with_sound: bool = True, **how: object) -> Callable[[Kitchen], Path]:
     """The scene in one codec and container; sound in AAC unless `codec` says other."""
     seconds = float(str(how.get("seconds", SECONDS)))
@@ -112,7 +63,7 @@ def encoded(name: str, *codec: str, with_sound: bool = True, **how: object) -> C
 
 
 def h264(name: str, **how: object) -> Callable[[Kitchen], Path]:
-    return encoded(name, *H264, *AAC, **how)
+    return encoded(name, *H264, *AAC, **how)  # type: ignore[arg-type]
 
 
 def from_plain(
@@ -121,15 +72,10 @@ def from_plain(
     return lambda kitchen: kitchen.run(name, *before, "-i", str(kitchen.plain), *codec, *arguments)
 
 
-def tags(primaries: str, transfer: str, matrix: str) -> str:
-    return f"setparams=color_primaries={primaries}:color_trc={transfer}:colorspace={matrix}"
-
-
 def hdr(name: str, transfer: str) -> Callable[[Kitchen], Path]:
     """The scene with its white at 203 nits, in BT.2020."""
     light = (
-        "out_color_matrix=bt709:out_range=tv,setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
-        ",zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt2020"
+        f"{HD}:range=tv,zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt2020"
         f",zscale=t={transfer}:m=bt2020nc:r=tv:npl=203,format=yuv420p10le"
     )
     marks = ("-color_primaries", "bt2020", "-color_trc", transfer, "-colorspace", "bt2020nc")
@@ -186,6 +132,11 @@ def two_tracks(kitchen: Kitchen) -> Path:
     return kitchen.run("two.mp4", *picture(), *sound(), *sound(layout="stereo"), *maps)
 
 
+def with_sound(name: str, track: tuple[str, ...], codec: str = "aac") -> Callable[[Kitchen], Path]:
+    """The scene with a sound track of another kind."""
+    return lambda kitchen: kitchen.run(name, *picture(), *track, *H264, "-c:a", codec)
+
+
 def late_sound(kitchen: Kitchen) -> Path:
     return kitchen.run(
         "latesound.mp4", *picture(), "-itsoffset", "0.7", *sound(SECONDS - 0.7, offset=0.7), *H264, *AAC
@@ -216,7 +167,15 @@ def size(width: int, height: int, *, quick: bool = False, **facts: object) -> Fi
     return Film(f"{width}x{height}", make, Expected(**shown), quick)  # type: ignore[arg-type]
 
 
+SD = "out_color_matrix=smpte170m:out_range=tv"
 MONO = Expected(channels=1)
+
+
+def toned(transfer: str) -> Expected:
+    """White paper lands where SDR has it, highlights above; what red becomes is a matter of taste."""
+    return Expected(channels=1, hdr=transfer, white=(185, 225), red_luma=(0, 255))
+
+
 SILENT = Expected()
 NTSC = Fraction(30000, 1001)
 
@@ -292,7 +251,8 @@ FILMS = (
     Film("beginning cut by an edit list", from_plain("trim.mp4", before=("-ss", "0.6")),
          Expected(channels=1, seconds=2.0), is_quick=True),
     Film("one frame", h264("one.mp4", seconds=0.04), Expected(seconds=0.04, channels=1, flashes=False)),
-    Film("one frame in the last segment", h264("tail.mp4", seconds=2.04), Expected(seconds=2.04, channels=1, flashes=False),
+    Film("one frame in the last segment", h264("tail.mp4", seconds=2.04),
+         Expected(seconds=2.04, channels=1, flashes=False),
          is_quick=True),
     Film("fifty milliseconds", h264("short.mp4", seconds=0.05, fps="60"),
          Expected(seconds=0.05, fps=Fraction(60), channels=1, flashes=False)),
@@ -314,8 +274,9 @@ FILMS = (
     rate("240", grid="60"),
     # --- colours
     Film("ten bits", encoded("deep.mkv", *H264, *AAC, pixels="yuv420p10le"), MONO),
-    Film("HDR10", hdr("hdr10.mp4", "smpte2084"), Expected(channels=1, hdr="smpte2084", white=(185, 225)), is_quick=True),
-    Film("HLG", hdr("hlg.mp4", "arib-std-b67"), Expected(channels=1, hdr="arib-std-b67", white=(185, 225))),
+    Film("HDR10", hdr("hdr10.mp4", "smpte2084"), toned("smpte2084"),
+         is_quick=True),
+    Film("HLG", hdr("hlg.mp4", "arib-std-b67"), toned("arib-std-b67")),
     Film(
         "full range",
         encoded("full.mp4", "-color_range", "pc", *H264, *AAC, pixels="yuvj420p",
@@ -325,10 +286,10 @@ FILMS = (
     ),
     Film(
         "BT.601, tagged",
-        h264("ntsc.mp4", colour=f"out_color_matrix=smpte170m:out_range=tv,{tags('smpte170m', 'smpte170m', 'smpte170m')}"),
+        h264("ntsc.mp4", colour=f"{SD},{tags('smpte170m', 'smpte170m', 'smpte170m')}"),
         MONO,
     ),
-    Film("BT.601, untagged", h264("untagged.mp4", colour="out_color_matrix=smpte170m:out_range=tv"), MONO),
+    Film("BT.601, untagged", h264("untagged.mp4", colour=SD), MONO),
     Film(
         "BT.2020 without HDR",
         h264("wide2020.mp4", colour=f"out_color_matrix=bt2020nc:out_range=tv,{tags('bt2020', 'bt709', 'bt2020nc')}"),
@@ -338,16 +299,15 @@ FILMS = (
     Film("RGB", encoded("rgb.mkv", "-c:v", "ffv1", "-c:a", "flac", pixels="gbrp", colour="out_range=pc"), MONO),
     # --- sound
     Film("no sound", h264("silent.mp4", with_sound=False), SILENT, is_quick=True),
-    Film("stereo, 44.1 kHz", lambda kitchen: kitchen.run("stereo.mp4", *picture(), *sound(layout="stereo", rate=44_100),
-         *H264, *AAC), Expected(channels=2)),
-    Film("5.1", lambda kitchen: kitchen.run("surround.mp4", *picture(), *sound(layout="5.1"), *H264, *AAC), Expected(channels=6)),
-    Film("7.1", lambda kitchen: kitchen.run("surround8.mkv", *picture(), *sound(layout="7.1"), *H264, "-c:a", "flac"), Expected(channels=8)),
+    Film("stereo, 44.1 kHz", with_sound("stereo.mp4", sound(layout="stereo", rate=44_100)), Expected(channels=2)),
+    Film("5.1", with_sound("surround.mp4", sound(layout="5.1")), Expected(channels=6)),
+    Film("7.1", with_sound("surround8.mkv", sound(layout="7.1"), "flac"), Expected(channels=8)),
     Film("two languages", two_tracks, Expected(channels=1, languages=("deu", "eng"))),
-    Film("sound that goes on", lambda kitchen: kitchen.run("longer.mp4", *picture(), *sound(4.6), *H264, *AAC),
+    Film("sound that goes on", with_sound("longer.mp4", sound(4.6)),
          Expected(channels=1, seconds=4.6, flashes=False)),
-    Film("sound that goes on, mkv", lambda kitchen: kitchen.run("longer.mkv", *picture(), *sound(4.6), *H264, *AAC),
+    Film("sound that goes on, mkv", with_sound("longer.mkv", sound(4.6)),
          Expected(channels=1, seconds=4.6, flashes=False)),
-    Film("sound that ends early", lambda kitchen: kitchen.run("shorter.mp4", *picture(), *sound(1.0), *H264, *AAC),
+    Film("sound that ends early", with_sound("shorter.mp4", sound(1.0)),
          Expected(channels=1, flashes=False)),
     Film("sound that starts late", late_sound, MONO),
     Film("sound before the picture", early_sound("early_sound.mp4"), Expected(channels=1, seconds=SECONDS + 1)),
@@ -374,7 +334,8 @@ FILMS = (
     Film("Motion JPEG", encoded("mjpeg.avi", "-c:v", "mjpeg", "-q:v", "2", "-c:a", "pcm_s16le", pixels="yuvj420p",
          colour="out_color_matrix=smpte170m:out_range=pc"), MONO),
     # --- broken, or no film
-    Film("damaged in the middle", damaged, Expected(channels=1, seconds=4.2, is_damaged=True, flashes=False), is_quick=True),
+    Film("damaged in the middle", damaged, Expected(channels=1, seconds=4.2, is_damaged=True, flashes=False),
+         is_quick=True),
     Film("cut off", cut_off, Expected(code="truncated_media"), is_quick=True),
     Film("a song", song, Expected(code="no_video")),
 )  # fmt: skip

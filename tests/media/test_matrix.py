@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -17,7 +18,8 @@ from tests.conformance import check
 from tests.conformance.sync import apart, beeps, flashes
 from tests.films import join
 from tests.media.published import Published, publish
-from tests.media.sources import FILMS, Expected, Film, Kitchen
+from tests.media.scene import Kitchen
+from tests.media.sources import FILMS, Expected, Film
 
 pytestmark = pytest.mark.media
 
@@ -103,6 +105,8 @@ def assert_picture(film: Path, expected: Expected) -> None:
     red = {name for name, (x, y) in CORNERS.items() if at(cr, x, y) > RED_CR}
     if expected.red:
         assert red == {expected.red}
+        low, high = expected.red_luma
+        assert low <= at(luma, *CORNERS[expected.red]) <= high
         low, high = expected.white
         assert low <= at(luma, *CORNERS[ACROSS[expected.red]]) <= high
 
@@ -121,8 +125,8 @@ ACROSS = {
 }
 
 
-def at(plane: av.VideoPlane, x: float, y: float) -> int:
-    return bytes(plane)[int(y * plane.height) * plane.line_size + int(x * plane.width)]
+def at(plane: Any, x: float, y: float) -> int:
+    return int(bytes(plane)[int(y * plane.height) * plane.line_size + int(x * plane.width)])
 
 
 def assert_sound(published: Published, expected: Expected) -> None:

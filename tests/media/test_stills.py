@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from itertools import pairwise
 from pathlib import Path
 
@@ -63,9 +64,14 @@ def test_picture_n_of_the_storyboard_shows_what_its_cue_says(studio: Studio, siz
 
 
 def test_the_storyboard_of_a_long_film_is_made_of_its_key_frames(studio: Studio) -> None:
-    coordinator = with_storyboard(studio, 1203, "128x72", "5")
+    loud = numbered_film(studio.ffmpeg, studio.root / "loud.mp4", seconds=1203, size="128x72", fps="5")
+    source = studio.shoot("film.mp4", "-i", str(loud), "-map", "0:v", "-c", "copy")  # sound takes long
+    coordinator = studio.make(source, segment_s=6, chunk_s=0)
+    add_storyboard(coordinator)
+    studio.finish(coordinator)
     layout = storyboard_layout(coordinator.plan)
-    assert (layout.keyframes_only, layout.count, layout.sheets) == (True, 200, 2)
+    assert (layout.keyframes_only, layout.sheets) == (True, 2)
+    assert layout.count == int(1203 / coordinator.plan.segment_s)
     sheets = [picture(studio.folder / f"storyboard_{n}.jpg") for n in range(2)]
     for n in range(layout.count):
         sheet, cell = divmod(n, 100)
@@ -73,7 +79,7 @@ def test_the_storyboard_of_a_long_film_is_made_of_its_key_frames(studio: Studio)
         left, top = column * layout.width, row * layout.height
         number = number_in(sheets[sheet], left, top, layout.width, layout.height)
         assert number == n * coordinator.plan.segment_frames, f"picture {n} shows frame {number}"
-    assert (studio.folder / "storyboard.vtt").read_text().count("-->") == 200
+    assert (studio.folder / "storyboard.vtt").read_text().count("-->") == layout.count
 
 
 def test_the_storyboard_is_handed_in_with_its_index_last(studio: Studio) -> None:
@@ -177,6 +183,35 @@ def test_a_short_film_with_one_key_frame_has_five_candidates(studio: Studio) -> 
 def test_a_film_that_is_black_throughout_has_a_black_poster(studio: Studio) -> None:
     arguments = ("-f", "lavfi", "-i", "color=black:s=320x180:r=25:d=4", *H264)
     assert with_poster(studio, studio.shoot("film.mp4", *arguments)).stills[0] == "thumbnail.jpg"
+
+
+def test_the_poster_of_a_long_film_costs_a_second_of_the_processor(studio: Studio) -> None:
+    """Ten minutes of 1080p. Decoding a twentieth of it would cost ten times as much."""
+    drawn = ("-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=25:d=10")
+    short = studio.shoot("short.mp4", *drawn, *H264, "-g", "50", "-crf", "35")
+    source = studio.shoot("film.mp4", "-stream_loop", "59", "-i", str(short), "-c", "copy")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with_poster(studio, source)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.5
+    )  # usually 1, probe included
+
+
+def test_pictures_have_the_colours_of_the_film(studio: Studio) -> None:
+    """The film is BT.709 with limited range, JPEG files are BT.601 with full range: unconverted, reds turn orange."""
+    red = "color=red:s=1280x720:r=25:d=4,scale=out_color_matrix=bt709:out_range=tv"
+    tags = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv")
+    source = studio.shoot("film.mp4", "-f", "lavfi", "-i", red, *H264, *tags)
+    coordinator = studio.make(source)
+    add_storyboard(coordinator)
+    studio.finish(coordinator)
+    for name in ("thumbnail.jpg", CANDIDATES[0], "storyboard_0.jpg"):
+        frame = picture(studio.folder / name).reformat(format="rgb24")
+        plane = frame.planes[0]
+        middle_of_first_cell = plane.line_size * 50 + 3 * 100
+        colour = bytes(plane)[middle_of_first_cell : middle_of_first_cell + 3]
+        assert all(abs(is_ - ought) < 8 for is_, ought in zip(colour, (255, 0, 0), strict=True)), name
 
 
 def with_poster(studio: Studio, source: Path) -> MemoryCoordinator:

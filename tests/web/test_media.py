@@ -54,6 +54,7 @@ def lay_out(config: Settings, video: Video, segments: int) -> Path:
     for name, index in itertools.product(("360p", "audio"), range(segments)):
         (folder / f"{name}_{index:04d}.ts").write_bytes(SEGMENT)
     (folder / "thumbnail.jpg").write_bytes(b"\xff\xd8poster")
+    (folder / "thumbnail_candidate_5.jpg").write_bytes(b"\xff\xd8candidate")
     (folder / "storyboard_0.jpg").write_bytes(b"\xff\xd8sheet")
     (folder / "storyboard.vtt").write_text("WEBVTT\n")
     return folder
@@ -134,6 +135,7 @@ def test_what_the_film_does_not_have_is_not_found(client: FlaskClient, video: Vi
         ("360p_0000.ts", "video/mp2t"),
         ("audio_0002.ts", "video/mp2t"),
         ("thumbnail.jpg", "image/jpeg"),
+        ("thumbnail_candidate_5.jpg", "image/jpeg"),
         ("storyboard_0.jpg", "image/jpeg"),
         ("storyboard.vtt", "text/vtt; charset=utf-8"),
     ],

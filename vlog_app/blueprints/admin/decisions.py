@@ -15,6 +15,7 @@ NOT_COPIED = {
     "pixel_shape": "its pixels are not square",
     "variable_frame_rate": "its frame rate varies",
     "hdr": "it is HDR",
+    "colours": "its colours are not those of the other rungs, BT.709 in limited range",
     "late_start": "its picture starts late",
     "open_gop": "its groups of pictures are open",
     "too_large": "it is larger than the highest rung",
