@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from .clock import early_frames, picture_shift, sound_shift
@@ -58,6 +59,24 @@ def make_plan(
         colour=colour_of(source),
         notes=tuple(f"not_copied:{reason}" for reason in reasons) if not may_copy else ("copied",),
     )
+
+
+def without_copy(plan: EncodePlan, *, preset: str, ladder: tuple[Rung, ...] = LADDER) -> EncodePlan:
+    """The same plan with its copied rung encoded: for a source that turned out to be damaged."""
+    rungs = {rung.name: rung for rung in ladder}
+    rows = tuple(
+        replace(
+            row,
+            is_copy=False,
+            preset=preset,
+            crf=CRF_BY_PRESET[preset],
+            max_bitrate_bps=rungs[row.name].max_bitrate_bps,
+        )
+        if row.is_copy
+        else row
+        for row in plan.renditions
+    )
+    return replace(plan, renditions=rows, notes=("not_copied:damaged",))
 
 
 def chunks(plan: EncodePlan, chunk_s: float = CHUNK_S) -> tuple[Chunk, ...]:

@@ -97,6 +97,17 @@ class JobProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """How a finished job went: times realtime, and how often the source was found damaged."""
+
+    speed: float | None = None
+    damage: int = 0
+
+
+NOTHING_TO_REPORT = Report()
+
+
+@dataclass(frozen=True, slots=True)
 class Orders:
     """The answer to every renewal. `end_segment`: the job may have become shorter, stop there."""
 
@@ -140,7 +151,7 @@ class Coordinator(Protocol):
         """Hand in one still or storyboard file."""
         ...
 
-    def finish(self, claim: Claim, speed: float | None = None) -> None: ...
+    def finish(self, claim: Claim, report: Report = NOTHING_TO_REPORT) -> None: ...
 
     def fail(self, claim: Claim, failure: Failure) -> None: ...
 

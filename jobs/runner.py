@@ -12,7 +12,7 @@ from pathlib import Path
 from encoder.errors import MediaError, OutputInvalid, StorageFull
 from encoder.process import Limits
 
-from .contract import Claim, Coordinator, Drained, Failure, Incomplete, LeaseLost, Refused
+from .contract import Claim, Coordinator, Drained, Failure, Incomplete, LeaseLost, Refused, Report
 from .devices import Devices
 from .kinds import encode, stills
 from .layout import AUDIO, COPY, ENCODE, POSTER, STORYBOARD
@@ -46,7 +46,7 @@ class Bench:
     limits: Limits
 
 
-KINDS: dict[str, Callable[[Bench], float | None]] = {
+KINDS: dict[str, Callable[[Bench], Report | None]] = {
     ENCODE: encode.run_video,
     COPY: encode.run_copy,
     AUDIO: encode.run_audio,
@@ -72,8 +72,7 @@ def run_claim(
         with Lease(claim, coordinator, drain) as lease:
             limits = Limits(stall_s=tools.stall_s, wall_s=encode.wall_limit(claim, tools), nice=nice)
             bench = Bench(claim, coordinator, lease, tools, work_dir, limits)
-            speed = KINDS[claim.kind](bench)
-            coordinator.finish(claim, speed)
+            coordinator.finish(claim, KINDS[claim.kind](bench) or Report())
         logger.info("job finished", extra=facts)
     except LeaseLost:
         logger.warning("lease lost, job dropped", extra=facts)

@@ -12,6 +12,7 @@ from pathlib import Path
 from encoder.model import Chunk, EncodePlan, Segment
 
 from .contract import (
+    NOTHING_TO_REPORT,
     Claim,
     Failure,
     Incomplete,
@@ -19,6 +20,7 @@ from .contract import (
     LeaseLost,
     Orders,
     Refused,
+    Report,
     Slot,
     WorkerInfo,
 )
@@ -73,6 +75,7 @@ class MemoryCoordinator:
     segments: dict[tuple[str, int], Segment] = field(default_factory=dict)
     stills: list[str] = field(default_factory=list)
     workers: dict[str, str] = field(default_factory=dict)
+    damage: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -127,9 +130,10 @@ class MemoryCoordinator:
             shutil.move(file, self.folder / name)
             self.stills.append(name)
 
-    def finish(self, claim: Claim, speed: float | None = None) -> None:
+    def finish(self, claim: Claim, report: Report = NOTHING_TO_REPORT) -> None:
         with self._lock:
             job = self._held(claim)
+            self.damage += report.damage
             if job.draft.kind in ESSENTIAL and self._claim_of(job).missing():
                 raise Incomplete("segments are missing")
             self._move(job, Move.FINISH)

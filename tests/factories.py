@@ -11,7 +11,7 @@ from encoder.model import AudioTrack, Source
 from jobs.states import AttemptOutcome, JobState
 from vlog_app.extensions import db, transaction
 from vlog_app.models import Attempt, Encode, Event, Job, Rendition, Segment, Video
-from vlog_app.services import queue
+from vlog_app.services import planning, queue
 from vlog_app.services.events import EventKind, record
 
 SEGMENT_BYTES = 1_500_000
@@ -71,7 +71,7 @@ def make_video(
         )
         session.add(video)
         session.flush()
-        queue.plan_encode(session, video, source)
+        planning.plan_encode(session, video, source)
     return video
 
 

@@ -12,12 +12,14 @@ from sqlalchemy.exc import OperationalError
 from encoder.errors import SourceUnreadable
 from encoder.model import Segment
 from jobs.contract import (
+    NOTHING_TO_REPORT,
     Claim,
     Failure,
     JobProgress,
     LeaseLost,
     Orders,
     Refused,
+    Report,
     Slot,
     Unavailable,
     WorkerInfo,
@@ -73,9 +75,9 @@ class LocalCoordinator:
         with self._session():
             checkpoints.take_still(claim, name, file)
 
-    def finish(self, claim: Claim, speed: float | None = None) -> None:
+    def finish(self, claim: Claim, report: Report = NOTHING_TO_REPORT) -> None:
         with self._session():
-            queue.finish_job(claim, speed)
+            queue.finish_job(claim, report)
             publish.publish_finished()
         self._bell.ring()  # finishing may have queued a storyboard
 

@@ -18,7 +18,7 @@ from encoder.model import EncodePlan, Segment
 from encoder.process import Process
 from encoder.segments import FRAME_COUNT, closed_segments, measure
 
-from ..contract import Claim, Drained, JobProgress, Refused
+from ..contract import Claim, Drained, JobProgress, Refused, Report
 
 if TYPE_CHECKING:
     from ..runner import Bench, Tools
@@ -29,19 +29,19 @@ HARVEST_EVERY_S = 0.1
 PIXELS_360P = 640 * 360
 
 
-def run_video(bench: Bench) -> float | None:
-    """Encode what is missing of a chunk on all its rungs. Returns the speed, times realtime."""
+def run_video(bench: Bench) -> Report:
+    """Encode what is missing of a chunk on all its rungs."""
     claim, plan = bench.claim, bench.claim.plan
     work = remaining(claim)
     if work is None:
-        return None
+        return Report()
     source = bench.coordinator.open_source(claim)
     rows = [row for row in plan.encoded if row.name in work.starts]
     with bench.tools.devices.borrow(plan, rows, claim.footage) as choice:
         return _by_any_way(bench, source, work, choice)
 
 
-def _by_any_way(bench: Bench, source: Path, work: Work, choice: Choice) -> float | None:
+def _by_any_way(bench: Bench, source: Path, work: Work, choice: Choice) -> Report:
     """Each way goes on where the one before it stopped; what it handed in is kept. A device is blamed only when
     another way has worked.
     """
@@ -51,7 +51,7 @@ def _by_any_way(bench: Bench, source: Path, work: Work, choice: Choice) -> float
         harvest = _Harvest(room, dict(work.starts))
         argv = video_command(bench.tools.ffmpeg, choice, source, bench.claim.plan, work, room.work_dir)
         try:
-            speed = _encode(room, argv, harvest)
+            report = _encode(room, argv, harvest)
         except (EncodeFailed, EncodeStalled, LimitExceeded, OutputInvalid) as error:
             verdict = classify_failure(error.detail)
             following = after_failure(choice, verdict)
@@ -65,7 +65,7 @@ def _by_any_way(bench: Bench, source: Path, work: Work, choice: Choice) -> float
             devices.worked(choice)
             for failed, verdict in failures:
                 devices.failed(failed, verdict)
-            return speed
+            return report
 
 
 def _room_for(bench: Bench, choice: Choice) -> Bench:
@@ -89,22 +89,22 @@ def _facts(choice: Choice, following: Choice, error: MediaError) -> dict[str, st
     }
 
 
-def run_copy(bench: Bench) -> float | None:
+def run_copy(bench: Bench) -> Report:
     """Cut the source's own pictures into segments. Made again after a crash, it gives the same bytes."""
     return _whole_film(bench, copy_command)
 
 
-def run_audio(bench: Bench) -> float | None:
+def run_audio(bench: Bench) -> Report:
     """Encode the sound of the whole film. Made again after a crash, it gives the same bytes, so what was handed in
     before is recognised and kept.
     """
     return _whole_film(bench, audio_command)
 
 
-def _whole_film(bench: Bench, command: Callable[..., list[str]]) -> float | None:
+def _whole_film(bench: Bench, command: Callable[..., list[str]]) -> Report:
     claim, plan = bench.claim, bench.claim.plan
     if not claim.missing():
-        return None
+        return Report()
     source = bench.coordinator.open_source(claim)
     row = plan.rendition(claim.renditions[0])
     argv = command(bench.tools.ffmpeg, source, plan, row, bench.work_dir)
@@ -131,7 +131,7 @@ def wall_limit(claim: Claim, tools: Tools) -> float:
     return min(tools.wall_max_s, max(tools.wall_min_s, wanted))
 
 
-def _encode(bench: Bench, argv: list[str], harvest: _Harvest) -> float | None:
+def _encode(bench: Bench, argv: list[str], harvest: _Harvest) -> Report:
     with Process(argv, bench.limits, bench.work_dir) as process:
         ended = False
         while not ended and not harvest.is_complete:
@@ -141,7 +141,7 @@ def _encode(bench: Bench, argv: list[str], harvest: _Harvest) -> float | None:
             bench.lease.report(harvest.position(process.progress.frame, process.progress.speed))
             _consider_leaving(bench, harvest)
         harvest.require_complete()
-        return process.progress.speed
+        return Report(process.progress.speed, process.damage)
 
 
 def _consider_leaving(bench: Bench, harvest: _Harvest) -> None:

@@ -182,6 +182,7 @@ def upgrade() -> None:
     sa.Column('error_detail', sa.Text(), nullable=True),
     sa.Column('speed', sa.Double(), nullable=True),
     sa.Column('segments_done', sa.Integer(), nullable=False),
+    sa.Column('damage', sa.Integer(), nullable=False),
     sa.CheckConstraint("outcome IN ('finished', 'failed', 'released', 'lost', 'cancelled')", name=op.f('ck_attempts_outcome')),
     sa.ForeignKeyConstraint(['job_id'], ['jobs.id'], name=op.f('fk_attempts_job_id_jobs'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_attempts'))

@@ -19,7 +19,7 @@ from tests.films import numbered_film
 from vlog_app.config import Settings, settings
 from vlog_app.extensions import db, transaction
 from vlog_app.models import Encode, Video
-from vlog_app.services import queue
+from vlog_app.services import planning
 from vlog_app.services.clock import database_now
 
 StartWorker = Callable[[], "subprocess.Popen[bytes]"]
@@ -88,7 +88,7 @@ def upload(film: Path, slug: str) -> Video:
         )
         session.add(video)
         session.flush()
-        queue.plan_encode(session, video, facts)
+        planning.plan_encode(session, video, facts)
     target = settings().storage_path / video.source_path
     target.parent.mkdir(exist_ok=True)
     shutil.copyfile(film, target)

@@ -140,6 +140,7 @@ class Attempt(db.Model):  # type: ignore[name-defined,misc]
     error_detail: Mapped[str | None] = mapped_column(Text)  # ffmpeg's last lines, for the owner only
     speed: Mapped[float | None]
     segments_done: Mapped[int] = mapped_column(default=0)
+    damage: Mapped[int] = mapped_column(default=0)  # how often the source was found damaged
 
 
 class Event(db.Model):  # type: ignore[name-defined,misc]

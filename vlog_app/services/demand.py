@@ -15,7 +15,7 @@ from ..extensions import db, transaction
 from ..models import Attempt, Encode, Job, Rendition, Segment, Video
 from .clock import database_now
 from .events import EventKind, record
-from .queue import new_job
+from .planning import new_job
 
 START_S = 0.5  # from the demand to the first frame: claim, ffmpeg's start, the seek
 NEAR = 1  # a running job that is at most this many segments away gets there by itself

@@ -15,9 +15,19 @@ from sqlalchemy.orm import Session
 
 from encoder.choice import Footage
 from encoder.model import Chunk, EncodePlan, Source
-from encoder.plan import make_plan
-from jobs.contract import Claim, Failure, Incomplete, JobProgress, LeaseLost, Orders, Slot, WorkerInfo
-from jobs.layout import COPY, ENCODE, ESSENTIAL, STORYBOARD, JobDraft, Rank, draft_jobs
+from jobs.contract import (
+    NOTHING_TO_REPORT,
+    Claim,
+    Failure,
+    Incomplete,
+    JobProgress,
+    LeaseLost,
+    Orders,
+    Report,
+    Slot,
+    WorkerInfo,
+)
+from jobs.layout import COPY, ENCODE, ESSENTIAL, STORYBOARD, JobDraft, Rank
 from jobs.states import AttemptOutcome, IllegalMove, JobState, Move, sources_of, target_of
 
 from ..config import settings
@@ -25,62 +35,11 @@ from ..extensions import db, transaction
 from ..models import Attempt, Encode, Job, Rendition, Segment, Video
 from .clock import database_now
 from .events import EventKind, record
+from .planning import encode_instead_of_copy, new_job
 
 MAX_BACKOFF_S = 3600.0
 JITTER = 0.2  # part of a wait that is random, so that failures of one cause do not come back together
 NO_SPACE_WAIT_S = 60.0  # how soon a job that found the disk full looks again
-
-
-# --- planning ------------------------------------------------------------------------------------------------
-
-
-def plan_encode(session: Session, video: Video, source: Source) -> Encode:
-    """Write down the plan of a video's encode and queue its jobs. Call inside a transaction; the video is flushed.
-
-    Raises SourceUnreadable when no plan can be made of this source.
-    """
-    plan = make_plan(source, segment_s=settings().hls_segment_duration, preset=settings().x264_preset)
-    now = database_now(session)
-    encode = Encode(video_id=video.id, generation=video.generation, plan=plan.to_json(), created_at=now)
-    session.add(encode)
-    session.flush()
-    session.add_all(_renditions(encode, plan))
-    session.add_all(new_job(encode, draft, now) for draft in draft_jobs(plan, settings().split_seconds))
-    video.state = "processing"
-    video.duration_s = plan.duration_s
-    record(session, video.id, EventKind.UPLOADED, now)
-    return encode
-
-
-def _renditions(encode: Encode, plan: EncodePlan) -> list[Rendition]:
-    return [
-        Rendition(
-            encode_id=encode.id,
-            name=row.name,
-            kind=row.kind,
-            position=position,
-            width=row.width,
-            height=row.height,
-            max_bitrate_bps=row.max_bitrate_bps,
-            planned_segments=plan.segment_count,
-        )
-        for position, row in enumerate(plan.renditions)
-    ]
-
-
-def new_job(encode: Encode, draft: JobDraft, now: datetime) -> Job:
-    return Job(
-        kind=draft.kind,
-        video_id=encode.video_id,
-        encode_id=encode.id,
-        rank=int(draft.rank),
-        first_segment=draft.chunk.first,
-        end_segment=draft.chunk.end,
-        renditions=list(draft.renditions),
-        max_attempts=settings().max_retry_attempts,
-        not_before_at=now,
-        created_at=now,
-    )
 
 
 # --- the verbs of a worker -----------------------------------------------------------------------------------
@@ -192,13 +151,13 @@ def hold_lease(session: Session, claim: Claim) -> Job:
     return session.get_one(Job, claim.job_id, populate_existing=True)
 
 
-def finish_job(claim: Claim, speed: float | None) -> None:
+def finish_job(claim: Claim, report: Report) -> None:
     """Everything of the job is in. Raises LeaseLost; Incomplete when segments are missing."""
     with transaction() as session:
         job = hold_lease(session, claim)
         _require_whole(session, job)
         now = database_now(session)
-        _end_attempt(session, job, AttemptOutcome.FINISHED, now, speed=speed)
+        _end_attempt(session, job, AttemptOutcome.FINISHED, now, report=report)
         _move(session, job.id, Move.FINISH, token=claim.token, finished_at=now, **_unleased())
         _queue_storyboard(session, job, now)
 
@@ -280,6 +239,10 @@ def _end_failed(session: Session, job: Job, outcome: AttemptOutcome, failure: Fa
     used = job.attempts_used
     if not failure.is_blameless:
         used = 1 if attempt.segments_done else used + 1
+    if job.kind == COPY and outcome is AttemptOutcome.FAILED and not failure.is_blameless:
+        encode_instead_of_copy(session, job, now)  # copying again would fail the same way
+        record(session, job.video_id, EventKind.UNCOPIED, now, rendition=job.renditions[0])
+        return
     if failure.is_final or used >= job.max_attempts:
         _fail_for_good(session, job, failure, used, now)
         return
@@ -425,11 +388,12 @@ def _end_attempt(
     outcome: AttemptOutcome,
     now: datetime,
     *,
-    speed: float | None = None,
+    report: Report = NOTHING_TO_REPORT,
     failure: Failure | None = None,
 ) -> Attempt:
     attempt = session.get_one(Attempt, job.attempt_id)
-    attempt.ended_at, attempt.outcome, attempt.speed = now, outcome.value, speed
+    attempt.ended_at, attempt.outcome = now, outcome.value
+    attempt.speed, attempt.damage = report.speed, report.damage
     if failure is not None:
         attempt.error_code, attempt.error_message = failure.code, failure.message[:500]
         attempt.error_detail = failure.detail[-4000:]

@@ -18,7 +18,7 @@ from .. import storage
 from ..config import settings
 from ..extensions import db, transaction
 from ..models import Upload, Video
-from . import queue
+from . import planning
 from .incoming import Busy, Gone
 from .slugs import unique_slug
 from .upload_records import (
@@ -91,7 +91,7 @@ def _commit(upload_id: str, path: Path, source: Source) -> int:
             video.source_path = str(target.relative_to(settings().storage_path))
             storage.place(path, target)
             placed.append(target)
-            queue.plan_encode(session, video, source)
+            planning.plan_encode(session, video, source)
             upload.video_id = video.id
             return int(video.id)
     except BaseException:

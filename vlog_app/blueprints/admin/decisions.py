@@ -23,6 +23,7 @@ NOT_COPIED = {
     "irregular_keyframes": "its key frames do not stand where segments begin",
     "bitrate": "its bit rate is above that of the rung",
     "peak_bitrate": "its bit rate has peaks far above that of the rung",
+    "damaged": "it is damaged",
     "longer_sound": "its sound and its picture differ in length",
 }
 PREFIX = "not_copied:"

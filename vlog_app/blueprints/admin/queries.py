@@ -19,7 +19,7 @@ from encoder.model import EncodePlan, Source
 
 from ...config import settings
 from ...extensions import db
-from ...models import Encode, Event, Rendition, Video
+from ...models import Attempt, Encode, Event, Job, Rendition, Video
 from ...services.grid import Grid, read_grid
 from ...services.media_files import video_folder
 from ..public import links
@@ -138,6 +138,7 @@ class VideoPage:
     poster_url: str | None
     storyboard_url: str | None
     events: tuple[Event, ...]
+    is_damaged: bool = False  # ffmpeg complained about the source; what it could decode is in
 
     @property
     def can_cancel(self) -> bool:
@@ -209,7 +210,17 @@ def video_page(video_id: int, now: datetime) -> VideoPage | None:
         poster_url=links.poster_url(video),
         storyboard_url=links.storyboard_url(video),
         events=tuple(db.session.scalars(events)),
+        is_damaged=_is_damaged(encode),
     )
+
+
+def _is_damaged(encode: Encode | None) -> bool:
+    if encode is None:
+        return False
+    damage = (
+        select(func.max(Attempt.damage)).join(Job, Job.id == Attempt.job_id).where(Job.encode_id == encode.id)
+    )
+    return bool(db.session.scalar(damage))
 
 
 def login_frames(now: datetime) -> list[Video]:

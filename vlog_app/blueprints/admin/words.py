@@ -43,6 +43,12 @@ def _sentence(kind: str, data: dict[str, Any]) -> tuple[str, str, str] | None:
             return "done", "", f"Segment {int(data.get('index', 0)) + 1} of {_rung(data)} is finished."
         case EventKind.RENDITION:
             return "done", "", f"{_rung(data).capitalize()} is complete."
+        case EventKind.UNCOPIED:
+            return (
+                "failed",
+                "",
+                f"The source could not be copied as {_rung(data)}; that rung is encoded instead.",
+            )
         case EventKind.VIEWABLE:
             return "done", "", "It can be watched now, while the rest is made."
         case EventKind.READY:

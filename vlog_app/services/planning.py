@@ -1,0 +1,84 @@
+"""Writing down what is to be done for a video: its encode, renditions and jobs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from encoder.model import EncodePlan, Source
+from encoder.plan import chunks, make_plan, without_copy
+from jobs.layout import ENCODE, JobDraft, Rank, draft_jobs
+
+from ..config import settings
+from ..models import Encode, Job, Rendition, Segment, Video
+from .clock import database_now
+from .events import EventKind, record
+
+
+def plan_encode(session: Session, video: Video, source: Source) -> Encode:
+    """Write down the plan of a video's encode and queue its jobs. Call inside a transaction; the video is flushed.
+
+    Raises SourceUnreadable when no plan can be made of this source.
+    """
+    plan = make_plan(source, segment_s=settings().hls_segment_duration, preset=settings().x264_preset)
+    now = database_now(session)
+    encode = Encode(video_id=video.id, generation=video.generation, plan=plan.to_json(), created_at=now)
+    session.add(encode)
+    session.flush()
+    session.add_all(_renditions(encode, plan))
+    session.add_all(new_job(encode, draft, now) for draft in draft_jobs(plan, settings().split_seconds))
+    video.state = "processing"
+    video.duration_s = plan.duration_s
+    record(session, video.id, EventKind.UPLOADED, now)
+    return encode
+
+
+def _renditions(encode: Encode, plan: EncodePlan) -> list[Rendition]:
+    return [
+        Rendition(
+            encode_id=encode.id,
+            name=row.name,
+            kind=row.kind,
+            position=position,
+            width=row.width,
+            height=row.height,
+            max_bitrate_bps=row.max_bitrate_bps,
+            planned_segments=plan.segment_count,
+        )
+        for position, row in enumerate(plan.renditions)
+    ]
+
+
+def new_job(encode: Encode, draft: JobDraft, now: datetime) -> Job:
+    return Job(
+        kind=draft.kind,
+        video_id=encode.video_id,
+        encode_id=encode.id,
+        rank=int(draft.rank),
+        first_segment=draft.chunk.first,
+        end_segment=draft.chunk.end,
+        renditions=list(draft.renditions),
+        max_attempts=settings().max_retry_attempts,
+        not_before_at=now,
+        created_at=now,
+    )
+
+
+def encode_instead_of_copy(session: Session, job: Job, now: datetime) -> None:
+    """The source cannot be copied after all (it is damaged): its rung is encoded like the others. What the copy
+    handed in goes, since segments of one rung must decode as one stream. Call inside a transaction.
+    """
+    encode = session.get_one(Encode, job.encode_id)
+    name = job.renditions[0]
+    plan = without_copy(EncodePlan.from_json(encode.plan), preset=settings().x264_preset)
+    encode.plan = plan.to_json()
+    query = select(Rendition).where(Rendition.encode_id == encode.id, Rendition.name == name)
+    rendition = session.scalars(query).one()
+    session.execute(delete(Segment).where(Segment.rendition_id == rendition.id))
+    rendition.done_segments, rendition.size_bytes, rendition.codecs = 0, 0, None
+    rendition.max_bitrate_bps = plan.rendition(name).max_bitrate_bps
+    for chunk in chunks(plan, settings().split_seconds):
+        session.add(new_job(encode, JobDraft(ENCODE, Rank.BULK, chunk, (name,)), now))
+    session.delete(job)
