@@ -13,9 +13,9 @@ import av
 import av.error
 
 from encoder import limits
+from encoder.boxes import check_file
 from encoder.errors import SourceUnreadable
 from encoder.keyframes import read_keyframes
-from encoder.layout import check_file
 from encoder.model import AudioTrack, Source
 from encoder.sniff import Container
 from encoder.timeline import check_duration, read_timeline, refuse

@@ -12,9 +12,9 @@ from typing import Any
 import av
 
 from encoder import limits
+from encoder.boxes import human_time, truncated
 from encoder.errors import SourceUnreadable
 from encoder.grid import REORDER, Grid, find_grid
-from encoder.layout import human_time, truncated
 from encoder.sniff import NOTHING_KEPT, Container
 
 WINDOW_FRAMES = 240  # looked at in one place when the container has no table of frames

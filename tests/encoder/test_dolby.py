@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from encoder.boxes import check_file
 from encoder.errors import SourceUnreadable
-from encoder.layout import check_file
 
 
 def box(kind: bytes, *parts: bytes) -> bytes:

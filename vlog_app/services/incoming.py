@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from encoder.layout import check_head, human_bytes
+from encoder.boxes import check_head, human_bytes
 from encoder.sniff import HEAD_BYTES
 
 from .. import storage

@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from encoder.boxes import human_bytes
 from encoder.errors import SourceUnreadable
-from encoder.layout import human_bytes
 
 from .. import storage
 from ..config import settings
