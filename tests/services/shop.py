@@ -8,7 +8,7 @@ from flask import Flask, current_app
 from sqlalchemy import select
 
 from encoder.model import EncodePlan
-from jobs.contract import Claim, Slot
+from jobs.contract import Claim, Report, Slot
 from tests.contract.conftest import ANY, ATLAS, must, segment_file
 from tests.factories import make_source, make_video
 from vlog_app.extensions import db
@@ -49,7 +49,7 @@ def do_all(folder: Path, slot: Slot = ANY) -> None:
 def hand_in_and_finish(claim: Claim, folder: Path) -> None:
     if claim.renditions:
         hand_in(claim, folder, *sorted(claim.missing()))
-    queue.finish_job(claim, 3.0)
+    queue.finish_job(claim, Report(3.0))
 
 
 def encode_of(video: Video) -> Encode:

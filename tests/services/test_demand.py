@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from jobs.contract import Claim, Failure, LeaseLost
+from jobs.contract import Claim, Failure, LeaseLost, Report
 from jobs.layout import ENCODE, Rank
 from tests.contract.conftest import ATLAS, ENCODES, segment_file
 from tests.factories import events_of, make_source, make_video, utc_now
@@ -124,7 +124,7 @@ def test_a_running_job_becomes_shorter_and_its_worker_hears_of_it(tmp_path: Path
     assert queue.renew_lease(bulk, None).end_segment == 7
     assert job_of(bulk).lease_token == bulk.token
     hand_in(bulk, tmp_path, *sorted((name, n) for name in BOTH for n in range(2, 7)))
-    queue.finish_job(bulk, None)
+    queue.finish_job(bulk, Report())
     claim = take(ENCODES)
     assert (claim.renditions, claim.chunk.first, claim.chunk.end) == (LOW, 7, 10)
 
@@ -247,7 +247,7 @@ def hand_in_some(claim: Claim, folder: Path, count: int) -> None:
 def finish(claim: Claim, folder: Path) -> None:
     try:
         hand_in_some(claim, folder, 1000)
-        queue.finish_job(claim, None)
+        queue.finish_job(claim, Report())
     except LeaseLost:
         return
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.contract import Incomplete, LeaseLost, Slot
+from jobs.contract import Incomplete, LeaseLost, Report, Slot
 from jobs.layout import ENCODE, POSTER, STORYBOARD
 from jobs.states import AttemptOutcome, JobState
 from tests.contract.conftest import ENCODES, SOUND
@@ -20,7 +20,7 @@ def test_a_finished_job_is_done_and_its_attempt_says_how_fast(tmp_path: Path) ->
     film()
     claim = take(ENCODES)
     hand_in(claim, tmp_path)
-    queue.finish_job(claim, 4.5)
+    queue.finish_job(claim, Report(4.5))
     job, attempt = job_of(claim), attempt_of(claim)
     assert job.state == JobState.DONE and job.finished_at is not None
     assert (attempt.outcome, attempt.speed, attempt.segments_done) == (AttemptOutcome.FINISHED, 4.5, 2)
@@ -32,7 +32,7 @@ def test_a_job_that_lacks_a_segment_is_not_done_and_keeps_its_lease(tmp_path: Pa
     claim = take(ENCODES)
     hand_in(claim, tmp_path, ("360p", 1))
     with pytest.raises(Incomplete):
-        queue.finish_job(claim, None)
+        queue.finish_job(claim, Report())
     assert job_of(claim).lease_token == claim.token
     assert attempt_of(claim).outcome is None
 
@@ -42,7 +42,7 @@ def test_a_job_is_finished_once(tmp_path: Path) -> None:
     claim = take(SOUND)
     hand_in_and_finish(claim, tmp_path)
     with pytest.raises(LeaseLost):
-        queue.finish_job(claim, None)
+        queue.finish_job(claim, Report())
 
 
 def test_segments_of_an_earlier_attempt_count(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_segments_of_an_earlier_attempt_count(tmp_path: Path) -> None:
 def test_a_poster_needs_no_segments() -> None:
     film()
     claim = take(Slot("poster", (POSTER,)))
-    queue.finish_job(claim, None)
+    queue.finish_job(claim, Report())
     assert job_of(claim).state == JobState.DONE
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.contract import Claim, Failure, LeaseLost
+from jobs.contract import Claim, Failure, LeaseLost, Report
 from jobs.states import IllegalMove, JobState, Move, sources_of, target_of
 from tests.contract.conftest import ATLAS, SOUND
 from tests.services.shop import encode_of, film, hand_in, job_of, take
@@ -39,7 +39,7 @@ def bring_to(state: JobState, claim: Claim, video: Video) -> None:
     ways: dict[JobState, Callable[[], object]] = {
         JobState.QUEUED: lambda: queue.release_job(claim),
         JobState.LEASED: lambda: None,
-        JobState.DONE: lambda: queue.finish_job(claim, None),
+        JobState.DONE: lambda: queue.finish_job(claim, Report()),
         JobState.FAILED: lambda: queue.fail_job(claim, FINAL),
         JobState.CANCELLED: lambda: queue.cancel_encode(encode_of(video).id),
     }
@@ -51,7 +51,7 @@ def attempt(move: Move, claim: Claim, video: Video) -> None:
     """What each move is called by; a refusal is an answer."""
     ways: dict[Move, Callable[[], object]] = {
         Move.CLAIM: lambda: queue.claim_next_job(ATLAS, SOUND),
-        Move.FINISH: lambda: queue.finish_job(claim, None),
+        Move.FINISH: lambda: queue.finish_job(claim, Report()),
         Move.RELEASE: lambda: queue.release_job(claim),
         Move.FAIL: lambda: queue.fail_job(claim, FINAL),
         Move.CANCEL: lambda: queue.cancel_encode(encode_of(video).id),
@@ -104,7 +104,7 @@ def test_whoever_lost_the_lease_changes_nothing(
 def test_a_done_job_stays_done_when_the_encode_is_cancelled_and_taken_up_again(
     claim: Claim, video: Video
 ) -> None:
-    queue.finish_job(claim, None)
+    queue.finish_job(claim, Report())
     queue.cancel_encode(encode_of(video).id)
     queue.retry_encode(encode_of(video).id)
     assert job_of(claim).state == JobState.DONE

@@ -16,7 +16,7 @@ from vlog_app import storage as store
 from vlog_app.config import settings
 from vlog_app.extensions import db, transaction
 from vlog_app.models import Encode, Job, Upload, Video
-from vlog_app.services import queue, uploads
+from vlog_app.services import planning, uploads
 from vlog_app.services.incoming import Gone, TooLong
 from vlog_app.services.slugs import unique_slug
 from vlog_app.services.uploads import Checksum, NewUpload, UploadError
@@ -139,7 +139,7 @@ def test_crash_before_the_commit_leaves_one_file_and_one_video(
     upload_id = start(film)
     with monkeypatch.context() as patch:
         patch.setattr(store, "unplace", lambda *_: None)  # a killed process does not tidy up
-        patch.setattr(queue, "plan_encode", fail_point)
+        patch.setattr(planning, "plan_encode", fail_point)
         with pytest.raises(PowerCut):
             send(upload_id, film)
     assert counted(Video) == 0
@@ -162,7 +162,7 @@ def test_failure_while_planning_takes_the_file_back(
     def refuse(*_: Any) -> None:
         raise SourceUnreadable("This film is longer than VLog can encode.", code="duration_limit")
 
-    monkeypatch.setattr(queue, "plan_encode", refuse)
+    monkeypatch.setattr(planning, "plan_encode", refuse)
     film = clips.mp4.read_bytes()
     with pytest.raises(SourceUnreadable):
         send(start(film), film)
