@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.options import encode_options
 from benchmarks.sources import camera_like
 from encoder.command import Work, video_command
 from encoder.model import EncodePlan, RenditionPlan
@@ -140,15 +141,7 @@ def report(plan: EncodePlan, preset: str, rounds: list[Round]) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--height", type=int, default=1080)
-    parser.add_argument("--preset", default="veryfast")
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--source", type=Path)
-    return parser.parse_args()
+    return encode_options(__doc__).parse_args()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.ladder import cpu_of, encoder_arguments, whole_pipeline
+from benchmarks.options import encode_options
 from benchmarks.sources import camera_like, fit_source
 from encoder.model import EncodePlan, RenditionPlan
 from encoder.plan import make_plan
@@ -80,15 +81,8 @@ def report(plan: EncodePlan, preset: str, pairs: list[tuple[float, float]]) -> N
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--height", type=int, default=1080)
-    parser.add_argument("--preset", default="veryfast")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser = encode_options(__doc__, seconds=30)
     parser.add_argument("--fit", action="store_true")
-    parser.add_argument("--source", type=Path)
     return parser.parse_args()
 
 
