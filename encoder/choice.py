@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .device import CPU, Device, DeviceKind, Encoder, Verdict
+from .device import CPU, CPU_ENCODERS, Device, DeviceKind, Encoder, Verdict
 from .model import Colour, EncodePlan, RenditionPlan, Source
 
 PLAIN = Colour()  # BT.709, limited range: nothing to change
@@ -82,9 +82,6 @@ class Choice:
     reason: str
 
 
-ON_CPU = Choice(Way.CPU, CPU, CPU.encoders[0], "no_device")
-
-
 def choose(
     devices: Iterable[Device],
     plan: EncodePlan,
@@ -103,7 +100,7 @@ def choose(
     """
     loads = load or {}
     offers = [
-        _on_cpu("device_rests")
+        _on_cpu(codec, "device_rests")
         if device.id in resting
         else _offer(device, plan, rows, footage, codec, loads.get(device.id, 0))
         for device in devices
@@ -112,7 +109,7 @@ def choose(
     usable = [offer for offer in offers if offer.way is not Way.CPU]
     if usable:
         return min(usable, key=lambda offer: _preference(offer, loads))
-    return offers[0] if offers else ON_CPU
+    return offers[0] if offers else _on_cpu(codec, "no_device")
 
 
 def after_failure(choice: Choice, verdict: Verdict) -> Choice | None:
@@ -125,7 +122,7 @@ def after_failure(choice: Choice, verdict: Verdict) -> Choice | None:
     if not steps:
         return None
     if steps[0] is Way.CPU:
-        return _on_cpu(f"after_{choice.way.value}:{verdict.value}")
+        return _on_cpu(choice.encoder.codec, f"after_{choice.way.value}:{verdict.value}")
     return Choice(steps[0], choice.device, choice.encoder, f"after_{choice.way.value}:{verdict.value}")
 
 
@@ -143,9 +140,9 @@ def _offer(
         return Choice(Way.DEVICE, device, encoder, "whole_chain")
     if encoder:
         return Choice(Way.DEVICE_ENCODE, device, encoder, f"decoded_by_cpu:{no_decode}")
-    if not no_decode and codec == "h264" and device.kind is DeviceKind.NVIDIA:
-        return Choice(Way.DEVICE_DECODE, device, CPU.encoders[0], f"encoded_by_cpu:{no_encode}")
-    return _on_cpu(no_encode)
+    if not no_decode and device.kind is DeviceKind.NVIDIA:
+        return Choice(Way.DEVICE_DECODE, device, cpu_encoder(codec), f"encoded_by_cpu:{no_encode}")
+    return _on_cpu(codec, no_encode)
 
 
 def _encode_on(
@@ -205,8 +202,12 @@ def _preference(offer: Choice, load: Mapping[str, int]) -> tuple[int | bool, ...
     )
 
 
-def _on_cpu(reason: str) -> Choice:
-    return Choice(Way.CPU, CPU, CPU.encoders[0], reason)
+def _on_cpu(codec: str, reason: str) -> Choice:
+    return Choice(Way.CPU, CPU, cpu_encoder(codec), reason)
+
+
+def cpu_encoder(codec: str) -> Encoder:
+    return next(each for each in CPU_ENCODERS if each.codec == codec)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from .filters import first_scale, next_scale
+from .levels import avc_level, hevc_level
 from .limits import AUDIO_CODECS, MAX_PIXELS, VIDEO_CODECS
 from .model import EncodePlan, RenditionPlan
+from .names import CMAF
 
 # Only these demuxers may open what a stranger uploaded: playlists and lists of files could reach other files.
 INPUT_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
@@ -34,7 +36,7 @@ class Work:
 
 
 def video_command(ffmpeg: str, source: Path, plan: EncodePlan, work: Work, out: Path) -> list[str]:
-    """One decode, a cascade of scalers, one encoder per rendition, each writing `{name}_{index:05d}.ts` into `out`."""
+    """One decode, a cascade of scalers, one encoder per rendition; what it writes into `out` is named in `_hls`."""
     rows = [row for row in plan.encoded if row.name in work.starts]
     argv = [*_preamble(ffmpeg), *_input(source, plan, work)]
     argv += ["-filter_complex", video_filters(plan, rows, work)]
@@ -51,7 +53,7 @@ def copy_command(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPlan
         *_file(source),
         *("-map", "0:V:0", "-an", *_nothing_else()),
         *("-c:v", "copy"),
-        *_hls(row.name, plan.segment_frames / plan.fps, 0, out),
+        *_hls(plan, row, 0, out),
     ]
 
 
@@ -74,7 +76,7 @@ def audio_command(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPla
         *("-map", f"0:a:{row.source_track}", *_nothing_else()),
         *("-af", filters, "-ac", str(row.channels)),
         *("-c:a", "aac", "-b:a", str(row.max_bitrate_bps), "-threads", "1"),
-        *_hls(row.name, plan.segment_frames / plan.fps + stretch, 0, out),
+        *_hls(plan, row, 0, out, stretch),
     ]
 
 
@@ -178,41 +180,115 @@ def _nothing_else() -> list[str]:
 
 
 def _video_output(plan: EncodePlan, row: RenditionPlan, work: Work, out: Path) -> list[str]:
-    rate = row.max_bitrate_bps
     return [
         *("-map", f"[{row.name}]", "-an", *_nothing_else()),
         *("-fps_mode", "passthrough"),  # the grid is made by the filter; the muxer must not touch it
-        *("-c:v", "libx264", "-preset", row.preset, "-profile:v", "high"),
-        # Capped quality: easy films stay small, hard ones stay under the rung's rate.
-        *("-crf", str(row.crf), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
-        # Start with a half full buffer: a full one lets every chunk overshoot the cap at its start.
-        *("-rc_init_occupancy", str(rate)),
-        # One thread: the same chunk gives the same bytes, for 6-8 % less CPU. Rungs run beside each other.
-        *("-threads", "1"),
+        *cpu_encoder(plan, row),
         # An IDR on every segment boundary, counted in frames of this run, which begins on one.
         *("-force_key_frames", f"expr:eq(mod(n,{plan.segment_frames}),0)", "-g", str(plan.segment_frames)),
-        *_hls(row.name, plan.segment_frames / plan.fps, work.starts[row.name], out),
+        *_hls(plan, row, work.starts[row.name], out),
     ]
 
 
-def _hls(name: str, segment_s: Fraction, start_number: int, out: Path) -> list[str]:
-    """MPEG-TS segments; ffmpeg's playlist only serves as its log of what is complete."""
+def cpu_encoder(plan: EncodePlan, row: RenditionPlan) -> list[str]:
+    """From `-c:v` on: capped quality with one thread, so that the same chunk gives the same bytes for 6-8 % less CPU.
+    Rungs run beside each other.
+    """
+    encoders = {"h264": _x264, "hevc": _x265, "av1": _svt_av1}
+    return [*encoders[row.codec](plan, row), *_capped(row)]
+
+
+def _x264(plan: EncodePlan, row: RenditionPlan) -> list[str]:
+    return [
+        *("-c:v", "libx264", "-preset", row.preset, "-profile:v", "high"),
+        *("-level", f"{avc_level(row.width, row.height, plan.fps) / 10:.1f}"),
+        *("-crf", str(row.crf)),
+        # Start with a half full buffer: a full one lets every chunk overshoot the cap at its start.
+        *("-rc_init_occupancy", str(row.max_bitrate_bps)),
+        *("-threads", "1"),
+    ]
+
+
+#: x265 and SVT-AV1 do more at the same name or number: what costs about as much as each of x264's presets.
+X265_PRESETS = {
+    "ultrafast": "ultrafast",
+    "superfast": "ultrafast",
+    "veryfast": "superfast",
+    "faster": "veryfast",
+    "fast": "faster",
+    "medium": "fast",
+}
+SVT_PRESETS = {"ultrafast": 12, "superfast": 11, "veryfast": 10, "faster": 9, "fast": 8, "medium": 7}
+X265_SLOWEST, SVT_SLOWEST = "medium", 5
+# x264's number for the same picture -> theirs (measured at equal PSNR; AV1 counts to 63).
+X265_CRF_PLUS, SVT_CRF_PLUS = 4, 18
+
+
+def _x265(plan: EncodePlan, row: RenditionPlan) -> list[str]:
+    own = [
+        f"level-idc={hevc_level(row.width, row.height, plan.fps) / 10:.1f}:high-tier=0",
+        "open-gop=0:scenecut=0",  # pictures of one segment must not look into the next
+        "vbv-init=0.5",  # see _x264
+        "pools=none:frame-threads=1:wpp=0",
+        "info=0:log-level=error",  # its settings in the header would make headers differ for no reason
+    ]
+    return [
+        *("-c:v", "libx265", "-preset", X265_PRESETS.get(row.preset, X265_SLOWEST), "-profile:v", "main"),
+        *("-tag:v", "hvc1"),  # Apple's players take no other
+        *("-forced-idr", "1", "-crf", str(row.crf + X265_CRF_PLUS), "-x265-params", ":".join(own)),
+    ]
+
+
+def _svt_av1(_plan: EncodePlan, row: RenditionPlan) -> list[str]:
+    return [
+        *("-c:v", "libsvtav1", "-preset", str(SVT_PRESETS.get(row.preset, SVT_SLOWEST))),
+        *("-crf", str(row.crf + SVT_CRF_PLUS), "-svtav1-params", "lp=1:scd=0"),
+    ]
+
+
+def _capped(row: RenditionPlan) -> list[str]:
+    """Easy films stay small, hard ones stay under the rung's rate."""
+    return ["-maxrate", str(row.max_bitrate_bps), "-bufsize", str(2 * row.max_bitrate_bps)]
+
+
+def _hls(
+    plan: EncodePlan, row: RenditionPlan, start_number: int, out: Path, stretch_s: Fraction = Fraction(0)
+) -> list[str]:
+    """Segments `{name}_{index:05d}.ts`, or `.m4s` with the header `{name}_init.mp4`; ffmpeg's playlist only serves as
+    its log of what is complete.
+    """
+    container = _cmaf(row) if plan.container == CMAF else _mpegts(start_number)
+    extension = "m4s" if plan.container == CMAF else "ts"
+    return [
+        # Here and in the inner muxer: else runs shift by the B-frame delay.
+        *("-avoid_negative_ts", "disabled"),
+        *("-f", "hls", "-hls_time", _floor_us(plan.segment_frames / plan.fps + stretch_s)),
+        *("-hls_list_size", "0", "-hls_playlist_type", "event"),
+        *("-hls_flags", "independent_segments+temp_file"),  # a name without .tmp is whole
+        *container,
+        *("-start_number", str(start_number)),
+        *("-hls_segment_filename", str(out / f"{row.name}_%05d.{extension}")),
+        str(out / f"{row.name}.m3u8"),
+    ]
+
+
+def _mpegts(start_number: int) -> list[str]:
     options = "avoid_negative_ts=disabled"
     if start_number:
         # Without it a strict demuxer calls the first packet after a seam corrupt (continuity counter).
         options += ":mpegts_flags=+initial_discontinuity"
+    return ["-hls_segment_options", options]
+
+
+def _cmaf(row: RenditionPlan) -> list[str]:
+    """The delay of reordered pictures, and of AAC's first packet, stands in an edit list: browsers, phones and ffmpeg
+    all honour it. frag_discont: a run that starts in the middle stamps its fragments as the whole run would. Sound is
+    always made from the start, and its clock must not begin before zero, where frag_discont would put it.
+    """
+    flags = "movflags=+cmaf+frag_discont" if row.is_video else "movflags=+cmaf"
     return [
-        *(
-            "-avoid_negative_ts",
-            "disabled",
-        ),  # here and in the inner muxer: else runs shift by the B-frame delay
-        *("-f", "hls", "-hls_time", _floor_us(segment_s)),
-        *("-hls_list_size", "0", "-hls_playlist_type", "event"),
-        *("-hls_flags", "independent_segments+temp_file"),  # a name without .tmp is whole
-        *("-hls_segment_options", options),
-        *("-start_number", str(start_number)),
-        *("-hls_segment_filename", str(out / f"{name}_%05d.ts")),
-        str(out / f"{name}.m3u8"),
+        *("-hls_segment_type", "fmp4", "-hls_segment_options", flags),
+        *("-hls_fmp4_init_filename", f"{row.name}_init.mp4"),
     ]
 
 

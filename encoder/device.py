@@ -81,7 +81,12 @@ class Device:
         return cls(**data | values)
 
 
-CPU = Device(DeviceKind.CPU, name="CPU", encoders=(Encoder("h264", "libx264", "crf"),))
+CPU_ENCODERS = (
+    Encoder("h264", "libx264", "crf"),
+    Encoder("hevc", "libx265", "crf"),
+    Encoder("av1", "libsvtav1", "crf"),
+)
+CPU = Device(DeviceKind.CPU, name="CPU", encoders=CPU_ENCODERS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,5 +263,5 @@ def _video_output(encoder: Encoder, plan: EncodePlan, row: RenditionPlan, work: 
         # An IDR on every segment boundary, counted in frames of this run, which begins on one.
         *("-force_key_frames", f"expr:eq(mod(n,{plan.segment_frames}),0)", "-g", str(plan.segment_frames)),
         *decoding_clock(row),
-        *_hls(row.name, plan.segment_frames / plan.fps, work.starts[row.name], out),
+        *_hls(plan, row, work.starts[row.name], out),
     ]

@@ -40,6 +40,9 @@ CRF_BY_PRESET = {
     "veryslow": 26,
 }
 
+# Newer codecs need fewer bits for the same picture: the rung's most, as a part of H.264's.
+RATE_PART = {"h264": Fraction(1), "hevc": Fraction(13, 20), "av1": Fraction(11, 20)}
+
 # Audio is encoded once and shared by all rungs: the rate of the highest rung decides.
 AUDIO_BPS_ABOVE_1080 = 192_000
 AUDIO_BPS = 128_000

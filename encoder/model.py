@@ -10,6 +10,8 @@ from typing import Any, Literal, Self
 PLAN_VERSION = 1
 
 RenditionKind = Literal["video", "audio"]
+Container = Literal["ts", "cmaf"]
+Codec = Literal["h264", "hevc", "av1", "aac"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ class RenditionPlan:
     language: str | None = None
     is_copy: bool = False
     shift_s: float = 0.0  # of sound, see clock.sound_shift
+    codec: Codec = "h264"  # of pictures; sound is always AAC
 
     @property
     def is_video(self) -> bool:
@@ -156,6 +159,7 @@ class EncodePlan:
     total_frames: int
     segment_frames: int
     renditions: tuple[RenditionPlan, ...]
+    container: Container = "ts"
     picture_frames: int = 0  # where the picture ends and its last frame is held; 0: with the film
     warmup_frames: int = 0
     deinterlace: bool = False
@@ -201,6 +205,11 @@ class EncodePlan:
         return tuple(r for r in self.renditions if not r.is_video)
 
     @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """Of what is encoded. The one that every player has comes first."""
+        return tuple(sorted({r.codec for r in self.encoded}, key=("h264", "hevc", "av1").index))
+
+    @property
     def lowest(self) -> RenditionPlan:
         return self.video[-1]
 
@@ -240,7 +249,9 @@ class EncodePlan:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One finished segment as measured. `duration_s` is exact for video, counted from packets for audio."""
+    """One finished segment as measured. `duration_s` is exact for video, counted from packets for audio. `init_sha256`
+    names the header it needs, in CMAF.
+    """
 
     rendition: str
     index: int
@@ -249,3 +260,4 @@ class Segment:
     sha256: str
     frames: int
     codecs: str
+    init_sha256: str = ""

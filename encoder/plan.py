@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .clock import early_frames, picture_shift, sound_shift
 from .errors import SourceUnreadable
 from .filters import colour_of
-from .ladder import CRF_BY_PRESET, LADDER, Rung, audio_bitrate, fitting_rungs, size_on
-from .model import AudioTrack, Chunk, EncodePlan, RenditionPlan, Source
+from .ladder import CRF_BY_PRESET, LADDER, RATE_PART, Rung, audio_bitrate, fitting_rungs, size_on
+from .model import AudioTrack, Chunk, Codec, Container, EncodePlan, RenditionPlan, Source
 from .remux import judge
 
 SEGMENT_S = 6
@@ -27,14 +27,36 @@ WARMUP_VFR = 30
 WARMUP_INTERLACED = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What an owner wants made of films. Codecs other than H.264 come in CMAF only; `h264_too` makes a second ladder
+    beside theirs for players that do not have them.
+    """
+
+    container: Container = "ts"
+    codec: Codec = "h264"
+    h264_too: bool = True
+
+    @property
+    def actual_container(self) -> Container:
+        return self.container if self.codec == "h264" else "cmaf"
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """Best first."""
+        return (self.codec, "h264") if self.h264_too and self.codec != "h264" else (self.codec,)
+
+
 def make_plan(
     source: Source,
     *,
     segment_s: float = SEGMENT_S,
     preset: str = "veryfast",
     ladder: tuple[Rung, ...] = LADDER,
+    output: Output | None = None,
 ) -> EncodePlan:
     """Raises SourceUnreadable when the film is too short for a frame or longer than is sane."""
+    output = output or Output()
     rungs = fitting_rungs(source, ladder)
     audio = source.audio[0] if source.audio else None
     wanted = max(1, round(Fraction(segment_s) * source.fps))
@@ -42,15 +64,19 @@ def make_plan(
     total = _total_frames(source, audio, picture)
     verdict = judge(source, rungs[0], wanted)
     reasons = (*verdict.reasons, *(["longer_sound"] if total != picture else []))
+    if "h264" not in output.codecs:
+        reasons = (*reasons, "codec_not_wanted")
     may_copy = verdict.is_fit and not reasons
-    rows = tuple(_video_row(rung, source, preset) for rung in rungs)
+    rows = tuple(_video_row(rung, source, preset, codec) for rung in rungs for codec in output.codecs)
     if may_copy:
-        rows = (_copied_row(rungs[0], source, verdict.peak_bps), *rows[1:])
+        top = _copied_row(rungs[0], source, verdict.peak_bps)
+        rows = tuple(top if row.name == top.name else row for row in rows)
     return EncodePlan(
         fps=source.fps,
         total_frames=total,
         segment_frames=verdict.segment_frames if may_copy else wanted,
         renditions=rows + _audio_rows(source, rungs[0]),
+        container=output.actual_container,
         picture_frames=picture if picture != total else 0,
         warmup_frames=_warmup(source),
         deinterlace=source.is_interlaced,
@@ -106,12 +132,13 @@ def _total_frames(source: Source, audio: AudioTrack | None, picture: int) -> int
     return frames
 
 
-def _video_row(rung: Rung, source: Source, preset: str) -> RenditionPlan:
+def _video_row(rung: Rung, source: Source, preset: str, codec: Codec) -> RenditionPlan:
     width, height = size_on(rung, source)
     return RenditionPlan(
-        name=rung.name,
+        name=rung.name if codec == "h264" else f"{rung.name}-{codec}",
         kind="video",
-        max_bitrate_bps=rung.max_bitrate_bps,
+        codec=codec,
+        max_bitrate_bps=int(rung.max_bitrate_bps * RATE_PART[codec]),
         width=width,
         height=height,
         crf=CRF_BY_PRESET[preset],
@@ -136,6 +163,7 @@ def _audio_rows(source: Source, top: Rung) -> tuple[RenditionPlan, ...]:
         RenditionPlan(
             name=AUDIO_NAME if position == 1 else f"{AUDIO_NAME}{position}",
             kind="audio",
+            codec="aac",
             max_bitrate_bps=audio_bitrate(top),
             channels=min(2, track.channels),
             sample_rate=AUDIO_RATE_HZ,

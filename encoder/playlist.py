@@ -12,8 +12,11 @@ AUDIO_GROUP = "sound"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
+    """One segment. `init_uri`: its header, in CMAF."""
+
     uri: str
     duration_s: float
+    init_uri: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,11 @@ def media_playlist(entries: Sequence[Entry], *, target_s: float, is_whole: bool)
     if not is_whole:
         # A growing list looks live to many players: start at the beginning all the same.
         lines.append("#EXT-X-START:TIME-OFFSET=0,PRECISE=YES")
+    init_uri = ""
     for entry in entries:
+        if entry.init_uri != init_uri:
+            init_uri = entry.init_uri
+            lines.append(f'#EXT-X-MAP:URI="{init_uri}"')
         lines += [f"#EXTINF:{entry.duration_s:.6f},", entry.uri]
     if is_whole:
         lines.append("#EXT-X-ENDLIST")
@@ -121,25 +128,3 @@ def _variant_line(variant: Variant, *, has_audio: bool) -> str:
 def _quoted(text: str) -> str:
     """A quoted string may hold neither quotes nor line ends."""
     return text.replace('"', "'").replace("\n", " ").replace("\r", " ")
-
-
-#: (H.264 level times ten, macroblocks a second, macroblocks a picture), ISO/IEC 14496-10 table A-1.
-AVC_LEVELS = (
-    (30, 40_500, 1_620),
-    (31, 108_000, 3_600),
-    (32, 216_000, 5_120),
-    (40, 245_760, 8_192),
-    (42, 522_240, 8_704),
-    (50, 589_824, 22_080),
-    (51, 983_040, 36_864),
-    (52, 2_073_600, 36_864),
-)
-
-
-def expected_avc_codec(width: int, height: int, fps: Fraction) -> str:
-    """What a rung will call itself before its first segment exists. Afterwards the bytes are asked."""
-    blocks = math.ceil(width / 16) * math.ceil(height / 16)
-    for level, per_second, per_picture in AVC_LEVELS:
-        if blocks <= per_picture and blocks * fps <= per_second:
-            return f"avc1.6400{level:02X}"
-    return f"avc1.6400{AVC_LEVELS[-1][0]:02X}"

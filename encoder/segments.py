@@ -1,7 +1,7 @@
 """What is whole on disk: which segments ffmpeg has closed, and what is really in one.
 
-A segment is believed after its MPEG-TS packets were read: the number of pictures, the first timestamp, the codec
-string of its own parameter sets. Reading 6 s of 1080p takes about 10 ms.
+A segment is believed after its MPEG-TS packets or MP4 boxes were read: the number of pictures, the first timestamp, the
+codec string of its own parameter sets. Reading 6 s of 1080p takes about 10 ms.
 """
 
 from __future__ import annotations
@@ -9,17 +9,22 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from .command import AAC_FRAME
 from .errors import OutputInvalid
+from .fmp4 import read_fragment, read_init
 from .model import EncodePlan, RenditionPlan, Segment
+from .names import CMAF
 
 PACKET = 188
 SYNC = 0x47
 CLOCK_HZ = 90_000
 CLOCK_WRAP = 1 << 33
 TS_DELAY = 126_000  # ffmpeg's MPEG-TS muxer shifts every stream by 1.4 s
+WRAP_S = Fraction(CLOCK_WRAP, CLOCK_HZ)
+TOLERANCE_S = Fraction(3, 2 * CLOCK_HZ)  # a timestamp may be rounded by one tick
 FRAME_COUNT = "frame_count"  # error code of a segment with too few or too many pictures
 VIDEO_PID = 0x100  # ffmpeg numbers elementary streams from here; ours has one per file
 HEAD_PACKETS = 24  # parameter sets stand in the first 4 kB, behind what an encoder says of itself
@@ -43,43 +48,75 @@ def closed_segments(out: Path, rendition: str) -> list[tuple[int, Path]]:
         text = (out / f"{rendition}.m3u8").read_text()
     except FileNotFoundError:
         return []
-    names = re.findall(rf"^(?:.*/)?({re.escape(rendition)}_(\d+)\.ts)$", text, re.MULTILINE)
+    names = re.findall(rf"^(?:.*/)?({re.escape(rendition)}_(\d+)\.(?:ts|m4s))$", text, re.MULTILINE)
     return [(int(index), out / name) for name, index in names]
 
 
-def measure(path: Path, plan: EncodePlan, row: RenditionPlan, index: int) -> Segment:
-    """Read one finished file and hold it against the plan. Raises OutputInvalid."""
+def init_beside(out: Path, plan: EncodePlan, rendition: str) -> Path | None:
+    """The header ffmpeg wrote for the segments in `out`; None in MPEG-TS, where every segment carries its own."""
+    return out / f"{rendition}_init.mp4" if plan.container == CMAF else None
+
+
+def measure(
+    path: Path, plan: EncodePlan, row: RenditionPlan, index: int, init: Path | None = None
+) -> Segment:
+    """Read one finished file and hold it against the plan. `init`: its header, in CMAF. Raises OutputInvalid."""
     data = path.read_bytes()
-    facts = read_ts(data)
+    head = init.read_bytes() if init else b""
+    facts = _read_cmaf(data, head) if plan.container == CMAF else _read_mpegts(data)
     if row.is_video:
         _check_video(facts, plan, row, index)
-        duration_s = float(plan.duration_of(index))
-    else:
-        duration_s = facts.units * AAC_FRAME / facts.sample_rate
     return Segment(
         rendition=row.name,
         index=index,
-        duration_s=duration_s,
+        duration_s=float(plan.duration_of(index) if row.is_video else facts.length_s),
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         frames=facts.units,
         codecs=facts.codecs,
+        init_sha256=hashlib.sha256(head).hexdigest() if head else "",
     )
 
 
-def _check_video(facts: TsFacts, plan: EncodePlan, row: RenditionPlan, index: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a segment holds, whatever its container. Times in seconds on the film's clock."""
+
+    units: int
+    start_s: Fraction
+    length_s: Fraction
+    codecs: str
+
+
+def _read_mpegts(data: bytes) -> Facts:
+    facts = read_ts(data)
+    length_s = Fraction(facts.units * AAC_FRAME, facts.sample_rate) if facts.sample_rate else Fraction(0)
+    return Facts(facts.units, Fraction(facts.first_pts - TS_DELAY, CLOCK_HZ), length_s, facts.codecs)
+
+
+def _read_cmaf(data: bytes, head: bytes) -> Facts:
+    init = read_init(head)
+    facts = read_fragment(data, init)
+    if not facts.starts_with_key:
+        raise OutputInvalid("A segment does not begin with a key frame.", code="key_frame")
+    scale = init.timescale
+    return Facts(facts.units, Fraction(facts.first_pts, scale), Fraction(facts.length, scale), init.codecs)
+
+
+def _check_video(facts: Facts, plan: EncodePlan, row: RenditionPlan, index: int) -> None:
     expected = plan.frames_in(index)
     if facts.units != expected:
         raise OutputInvalid(
             f"Segment {index} of {row.name} came out with {facts.units} frames instead of {expected}.",
             code=FRAME_COUNT,
         )
-    start = (round(plan.start_of(index) * CLOCK_HZ) + TS_DELAY) % CLOCK_WRAP
-    if abs(facts.first_pts - start) > 1:
+    # MPEG-TS begins its clock anew after 26 hours.
+    late_s = (facts.start_s - plan.start_of(index) + WRAP_S / 2) % WRAP_S - WRAP_S / 2
+    if abs(late_s) > TOLERANCE_S:
         raise OutputInvalid(
             f"Segment {index} of {row.name} starts at the wrong time.",
             code="timestamp",
-            detail=f"pts {facts.first_pts}, expected {start}",
+            detail=f"{float(late_s):+.6f} s from where it should",
         )
 
 

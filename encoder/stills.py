@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .model import EncodePlan
+from .playlist import Entry, media_playlist
 
 CELL_WIDTH, CELL_HEIGHT = 208, 117  # the player's preview
 COLUMNS, ROWS = 10, 10
@@ -57,13 +58,14 @@ def storyboard_layout(plan: EncodePlan) -> Storyboard:
     )
 
 
-def write_rung(plan: EncodePlan, segments: list[Path], work_dir: Path) -> Path:
-    """A playlist of our own finished segments that ffmpeg can read as one film."""
-    lines = ["#EXTM3U", "#EXT-X-VERSION:3", f"#EXT-X-TARGETDURATION:{int(plan.segment_s) + 1}"]
-    for index, path in enumerate(segments):
-        lines += [f"#EXTINF:{float(plan.duration_of(index)):.6f},", str(path)]
+def write_rung(plan: EncodePlan, segments: list[tuple[Path, Path | None]], work_dir: Path) -> Path:
+    """A playlist of our own finished segments, each with its header if it needs one, that ffmpeg reads as one film."""
+    entries = [
+        Entry(str(path), float(plan.duration_of(index)), str(init or ""))
+        for index, (path, init) in enumerate(segments)
+    ]
     playlist = work_dir / "rung.m3u8"
-    playlist.write_text("\n".join([*lines, "#EXT-X-ENDLIST", ""]))
+    playlist.write_text(media_playlist(entries, target_s=plan.segment_s, is_whole=True))
     return playlist
 
 
@@ -75,7 +77,16 @@ def storyboard_command(ffmpeg: str, playlist: Path, layout: Storyboard, work_dir
     return [
         *_preamble(ffmpeg),
         *(("-skip_frame", "nokey") if layout.keyframes_only else ()),
-        *("-protocol_whitelist", "file", "-allowed_extensions", "ts", "-f", "hls", "-i", str(playlist)),
+        *(
+            "-protocol_whitelist",
+            "file",
+            "-allowed_extensions",
+            "ts,m4s,mp4",
+            "-f",
+            "hls",
+            "-i",
+            str(playlist),
+        ),
         *("-map", "0:v:0", "-fps_mode", "passthrough", "-frames:v", str(layout.sheets)),
         *("-vf", f"{pick},{shrink},tile={COLUMNS}x{ROWS}", "-q:v", "5"),
         *("-start_number", "0", "-y", str(work_dir / "storyboard_%d.jpg")),

@@ -7,6 +7,7 @@ on the way, a stream no decoder opens, another size than promised, sound beside 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import subprocess
@@ -37,13 +38,17 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One segment to look into. `start_s`: when its first picture or sound is due on the film's clock."""
+    """One segment to look into. `start_s`: when its first picture or sound is due on the film's clock. `init_path`: its
+    header, in CMAF.
+    """
 
     rendition: str
     index: int
     path: str
     start_s: float
     sha256: str | None = None
+    init_path: str = ""
+    init_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +142,10 @@ def _finding(sample: Sample, code: str, what: str) -> Finding:
 def _check_bytes(sample: Sample) -> None:
     try:
         digest = hashlib.sha256(Path(sample.path).read_bytes()).hexdigest()
+        header = hashlib.sha256(Path(sample.init_path).read_bytes()).hexdigest() if sample.init_path else ""
     except OSError as error:
         raise Broken("unreadable", "it cannot be read from the disk") from error
-    if sample.sha256 is not None and digest != sample.sha256:
+    if (sample.sha256 is not None and digest != sample.sha256) or header != sample.init_sha256:
         raise Broken("changed", "its bytes are not those that were handed in")
 
 
@@ -153,7 +159,7 @@ def _check_pictures(sample: Sample, plan: EncodePlan, row: RenditionPlan) -> Non
         raise Broken("picture_size", f"its pictures are {frames[0].width}×{frames[0].height} pixels")
     if any(frame.format.name != PIXEL_FORMAT for frame in frames):
         raise Broken("pixel_format", f"its pictures are {frames[0].format.name}")
-    late_s = _late_s(frames[0], sample.start_s)
+    late_s = _late_s(frames[0], sample)
     if abs(late_s) > 1.5 / CLOCK_HZ:
         raise Broken("timestamp", f"it begins {late_s:+.3f} s from where it should")
 
@@ -166,16 +172,17 @@ def _check_sound(sample: Sample, _plan: EncodePlan, row: RenditionPlan) -> None:
         (frame.sample_rate, frame.layout.nb_channels) != (row.sample_rate, row.channels) for frame in frames
     ):
         raise Broken("sound_format", "its sound has another rate or another number of channels")
-    late_s = _late_s(frames[0], sample.start_s)
+    late_s = _late_s(frames[0], sample)
     if abs(late_s) > TOLERANCE_S:
         raise Broken("out_of_sync", f"its sound is {late_s:+.3f} s apart from the picture")
 
 
-def _late_s(frame: Any, start_s: float) -> float:
+def _late_s(frame: Any, sample: Sample) -> float:
     """How much later than due, over the wrap of the clock."""
+    delay = 0 if sample.init_path else TS_DELAY
     if frame.pts is None:
         raise Broken("timestamp", "it has no time")
-    due = round(start_s * CLOCK_HZ) + TS_DELAY
+    due = round(sample.start_s * CLOCK_HZ) + delay
     ticks: int = round(Fraction(frame.pts) * frame.time_base * CLOCK_HZ) - due
     return ((ticks + CLOCK_WRAP // 2) % CLOCK_WRAP - CLOCK_WRAP // 2) / CLOCK_HZ
 
@@ -187,7 +194,7 @@ def _decoded(sample: Sample, kind: str, count: int, *, is_strict: bool) -> list[
 
     options = {"probesize": PROBE_BYTES, "analyzeduration": "0", "protocol_whitelist": "file"}
     try:
-        with av.open(f"file:{sample.path}", format="mpegts", container_options=options) as media:
+        with av.open(**_opened(sample), container_options=options) as media:
             streams = media.streams.video if kind == "video" else media.streams.audio
             if not streams:
                 raise Broken("undecodable", f"there is no {kind} in it")
@@ -197,6 +204,13 @@ def _decoded(sample: Sample, kind: str, count: int, *, is_strict: bool) -> list[
             return list(islice(media.decode(stream), count))
     except av.error.FFmpegError as error:
         raise Broken("undecodable", "it cannot be decoded") from error
+
+
+def _opened(sample: Sample) -> dict[str, Any]:
+    if not sample.init_path:
+        return {"file": f"file:{sample.path}", "format": "mpegts"}
+    whole = Path(sample.init_path).read_bytes() + Path(sample.path).read_bytes()
+    return {"file": io.BytesIO(whole), "format": "mp4"}
 
 
 def main(say: Callable[[str], object] = sys.stdout.write) -> None:

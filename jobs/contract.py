@@ -108,6 +108,14 @@ NOTHING_TO_REPORT = Report()
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentFile:
+    """A finished segment as ffmpeg can read it; `init` is its header, in CMAF."""
+
+    path: Path
+    init: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Orders:
     """The answer to every renewal. `end_segment`: the job may have become shorter, stop there."""
 
@@ -137,14 +145,16 @@ class Coordinator(Protocol):
         """A local path that ffmpeg can read."""
         ...
 
-    def open_segments(self, claim: Claim, rendition: str) -> list[Path]:
+    def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
         """The finished segments of one rendition, in order."""
         ...
 
     def renew(self, claim: Claim, progress: JobProgress | None) -> Orders: ...
 
-    def checkpoint(self, claim: Claim, segment: Segment, file: Path) -> bool:
-        """Hand in one segment; False when it was in already. The file is the coordinator's afterwards."""
+    def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
+        """Hand in one segment; False when it was in already. The file is the coordinator's afterwards. `init`, the
+        header it needs in CMAF, stays the worker's: the next segment needs it too.
+        """
         ...
 
     def hand_in(self, claim: Claim, name: str, file: Path) -> None:

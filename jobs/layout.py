@@ -29,6 +29,7 @@ class Rank(IntEnum):
     FIRST = 20  # the other rungs of the first chunk
     DEMAND_REST = 30  # the other rungs of what a viewer asked for
     BULK = 40
+    NEWER_CODEC = 45  # rungs that only some players can show, beside those that all can
     STORYBOARD = 50
 
 
@@ -46,7 +47,9 @@ def draft_jobs(plan: EncodePlan, chunk_s: float) -> tuple[JobDraft, ...]:
     """All jobs of a new encode."""
     lead, *rest = chunks(plan, chunk_s)
     whole = Chunk(0, plan.segment_count)
-    names = tuple(row.name for row in plan.encoded)
+    # A job encodes one codec: devices differ in what they can do, and few can do all.
+    by_codec = [tuple(row.name for row in plan.encoded if row.codec == codec) for codec in plan.codecs]
+    names, *newer = by_codec or [()]
     drafts = [JobDraft(COPY, Rank.COPY, whole, (row.name,)) for row in plan.copied]
     # A copied rung makes the film watchable at once: then the first chunk need not be decoded twice.
     first, others = (names, ()) if plan.copied else (names[-1:], names[:-1])
@@ -58,6 +61,7 @@ def draft_jobs(plan: EncodePlan, chunk_s: float) -> tuple[JobDraft, ...]:
         drafts.append(JobDraft(ENCODE, Rank.FIRST, lead, others))
     if names:
         drafts += [JobDraft(ENCODE, Rank.BULK, chunk, names) for chunk in rest]
+    drafts += [JobDraft(ENCODE, Rank.NEWER_CODEC, chunk, them) for them in newer for chunk in (lead, *rest)]
     return tuple(drafts)
 
 

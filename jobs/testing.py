@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from encoder.model import Chunk, EncodePlan, Segment
+from encoder.names import init_name, segment_name
 
 from .contract import (
     NOTHING_TO_REPORT,
@@ -21,6 +22,7 @@ from .contract import (
     Orders,
     Refused,
     Report,
+    SegmentFile,
     Slot,
     WorkerInfo,
 )
@@ -73,6 +75,7 @@ class MemoryCoordinator:
     clock: Callable[[], float] = field(default_factory=FakeClock)
     jobs: list[MemoryJob] = field(default_factory=list)
     segments: dict[tuple[str, int], Segment] = field(default_factory=dict)
+    inits: dict[str, list[str]] = field(default_factory=dict)  # rendition -> SHA-256 of its headers
     stills: list[str] = field(default_factory=list)
     workers: dict[str, str] = field(default_factory=dict)
     damage: int = 0
@@ -99,9 +102,9 @@ class MemoryCoordinator:
         self._held(claim)
         return self.source
 
-    def open_segments(self, claim: Claim, rendition: str) -> list[Path]:
+    def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
         self._held(claim)
-        return [self._place_of(rendition, index) for index in range(self.plan.segment_count)]
+        return [self._file_of(rendition, index) for index in range(self.plan.segment_count)]
 
     def renew(self, claim: Claim, progress: JobProgress | None) -> Orders:
         with self._lock:
@@ -109,7 +112,7 @@ class MemoryCoordinator:
             job.progress = progress or job.progress
             return Orders(self.lease_s, job.chunk.end)
 
-    def checkpoint(self, claim: Claim, segment: Segment, file: Path) -> bool:
+    def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
         with self._lock:
             job = self._held(claim)
             if segment.rendition not in job.draft.renditions or segment.index not in range(
@@ -119,7 +122,11 @@ class MemoryCoordinator:
             if (segment.rendition, segment.index) in self.segments:
                 file.unlink()
                 return False
-            shutil.move(file, self._place_of(segment.rendition, segment.index))
+            place = self._place_of(segment.rendition, segment.index)
+            place.parent.mkdir(exist_ok=True)
+            shutil.move(file, place)
+            if init is not None:
+                self.keep_init(segment, init)
             self.segments[segment.rendition, segment.index] = segment
             job.handed_in += 1
             return True
@@ -223,5 +230,17 @@ class MemoryCoordinator:
             raise IllegalMove(f"{job.state} --{move}-->")
         job.state, job.token = target_of(move), None
 
+    def keep_init(self, segment: Segment, init: Path) -> None:
+        known = self.inits.setdefault(segment.rendition, [])
+        if segment.init_sha256 not in known:
+            known.append(segment.init_sha256)
+            shutil.copyfile(init, self.folder / init_name(segment.rendition, len(known) - 1))
+
+    def _file_of(self, rendition: str, index: int) -> SegmentFile:
+        known = self.inits.get(rendition)
+        number = known.index(self.segments[rendition, index].init_sha256) if known else None
+        init = None if number is None else self.folder / init_name(rendition, number)
+        return SegmentFile(self._place_of(rendition, index), init)
+
     def _place_of(self, rendition: str, index: int) -> Path:
-        return self.folder / f"{rendition}_{index:04d}.ts"
+        return self.folder / segment_name(self.plan.container, rendition, index)

@@ -50,7 +50,10 @@ def shown(segments: list[Path], joined: Path) -> Shown:
 
 
 def join(segments: list[Path], joined: Path) -> Path:
-    joined.write_bytes(b"".join(segment.read_bytes() for segment in segments))
+    """One film of segments of one rendition; in CMAF its header, which all of them share, comes first."""
+    header = segments[0].with_name("init.mp4")
+    parts = [header, *segments] if segments[0].suffix == ".m4s" else segments
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
     return joined
 
 

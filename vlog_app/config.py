@@ -143,6 +143,16 @@ class Settings(BaseModel):
     hwaccel_max_sessions: int = option(
         0, "How many encoders one GPU may run at once; 0 asks its driver.", ge=0, le=100
     )
+    streaming_format: Literal["hls_ts", "cmaf"] = option(
+        "hls_ts",
+        "Container of H.264 films: MPEG-TS, or CMAF (fragmented MP4, with a DASH manifest beside HLS).",
+    )
+    hwaccel_preferred_codec: Literal["h264", "hevc", "av1"] = option(
+        "h264", "Codec of films. HEVC and AV1 always come as CMAF, and need fewer bytes for the same picture."
+    )
+    h264_fallback: bool = option(
+        True, "With HEVC or AV1: a second ladder in H.264, for players that do not have the newer codec."
+    )
     hls_segment_duration: int = option(6, "Length of a segment.", unit="seconds", ge=1, le=60)
     split_seconds: int = option(
         60,

@@ -18,8 +18,8 @@ from jobs.contract import (
     JobProgress,
     LeaseLost,
     Orders,
-    Refused,
     Report,
+    SegmentFile,
     Slot,
     Unavailable,
     WorkerInfo,
@@ -29,8 +29,7 @@ from jobs.worker import Bell
 from .config import settings
 from .extensions import db
 from .models import Video
-from .services import checkpoints, fleet, publish, queue
-from .services.media_files import segment_name, video_folder
+from .services import checkpoints, fleet, publish, queue, segment_files
 
 
 class LocalCoordinator:
@@ -54,22 +53,17 @@ class LocalCoordinator:
             raise SourceUnreadable("The source file is gone from the storage.", code="source_missing")
         return path
 
-    def open_segments(self, claim: Claim, rendition: str) -> list[Path]:
+    def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
         with self._session():
-            video = db.session.get_one(Video, claim.video_id)
-            folder = video_folder(settings().videos_dir, video)
-        files = [folder / segment_name(rendition, n) for n in range(claim.plan.segment_count)]
-        if not all(file.is_file() for file in files):
-            raise Refused(f"{rendition} is not whole")
-        return files
+            return segment_files.finished_segments(claim, rendition)
 
     def renew(self, claim: Claim, progress: JobProgress | None) -> Orders:
         with self._session():
             return queue.renew_lease(claim, progress)
 
-    def checkpoint(self, claim: Claim, segment: Segment, file: Path) -> bool:
+    def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
         with self._session():
-            return checkpoints.take_segment(claim, segment, file)
+            return checkpoints.take_segment(claim, segment, file, init)
 
     def hand_in(self, claim: Claim, name: str, file: Path) -> None:
         with self._session():

@@ -16,7 +16,7 @@ from encoder.errors import EncodeFailed, EncodeStalled, LimitExceeded, MediaErro
 from encoder.hardware import video_command
 from encoder.model import EncodePlan, Segment
 from encoder.process import Process
-from encoder.segments import FRAME_COUNT, closed_segments, measure
+from encoder.segments import FRAME_COUNT, closed_segments, init_beside, measure
 
 from ..contract import Claim, Drained, JobProgress, Refused, Report
 
@@ -37,7 +37,8 @@ def run_video(bench: Bench) -> Report:
         return Report()
     source = bench.coordinator.open_source(claim)
     rows = [row for row in plan.encoded if row.name in work.starts]
-    with bench.tools.devices.borrow(plan, rows, claim.footage) as choice:
+    codec = rows[0].codec  # one for all rows of a job, see jobs.layout
+    with bench.tools.devices.borrow(plan, rows, claim.footage, codec=codec) as choice:
         return _by_any_way(bench, source, work, choice)
 
 
@@ -197,8 +198,9 @@ class _Harvest:
         self, name: str, index: int, path: Path, *, may_be_cut: bool, is_last: bool
     ) -> Segment | None:
         """None: too short, and it cannot be told yet whether that is because the film ends in it."""
+        init = init_beside(self.bench.work_dir, self.plan, name)
         try:
-            return measure(path, self.plan, self.plan.rendition(name), index)
+            return measure(path, self.plan, self.plan.rendition(name), index, init)
         except OutputInvalid as error:
             if error.code != FRAME_COUNT or not may_be_cut:
                 raise
@@ -236,8 +238,9 @@ class _Harvest:
                 yield index, path
 
     def _hand_in(self, segment: Segment, path: Path) -> bool:
+        init = init_beside(self.bench.work_dir, self.plan, segment.rendition)
         try:
-            self.bench.coordinator.checkpoint(self.bench.claim, segment, path)
+            self.bench.coordinator.checkpoint(self.bench.claim, segment, path, init)
         except Refused:
             self.bench.lease.refresh()
             if segment.index < self.end:

@@ -83,9 +83,8 @@ def run_storyboard(bench: Bench) -> None:
     """Sheets of small pictures and a WebVTT that says where each stands."""
     plan = bench.claim.plan
     layout = storyboard_layout(plan)
-    playlist = write_rung(
-        plan, bench.coordinator.open_segments(bench.claim, plan.lowest.name), bench.work_dir
-    )
+    segments = bench.coordinator.open_segments(bench.claim, plan.lowest.name)
+    playlist = write_rung(plan, [(each.path, each.init) for each in segments], bench.work_dir)
     _run(bench, storyboard_command(bench.tools.ffmpeg, playlist, layout, bench.work_dir))
     for file in storyboard_files(layout, bench.work_dir):
         bench.coordinator.hand_in(bench.claim, file.name, file)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from .avc import IDR, PPS, SPS
 from .findings import Finding
+from .fmp4 import read_fragment
 from .mpegts import CLOCK_HZ, Segment, read_segment
-from .texts import Text, durations, read_text
+from .texts import Text, attributes, durations, read_text
 
 EXTINF_S = 0.001  # how far a written duration may be off
 SLICES = (1, 2, 3, 4, IDR)
@@ -84,16 +85,31 @@ def read_media(folder: Path, name: str) -> Media | None:
     path = folder / name.partition("?")[0]
     if not path.is_file():
         return None
-    text = read_text(path.name, path.read_bytes(), is_master=False)
+    text = read_text(str(path.relative_to(folder)), path.read_bytes(), is_master=False)
     media = Media(text, durations(text), [])
+    headers = _headers(text)
     for number, (_value, uri) in enumerate(text.entries):
-        file = folder / uri.partition("?")[0]
-        if file.is_file():
-            media.segments.append(read_segment(file.read_bytes()))
-        else:
-            media.find("missing_segment", f"{uri} is not there", number)
+        file = path.parent / uri.partition("?")[0]
+        header = path.parent / headers[number].partition("?")[0] if headers[number] else None
+        if not file.is_file() or (header and not header.is_file()):
+            media.find("missing_segment", f"{uri} or its header is not there", number)
             media.segments.append(Segment(0, faults=["missing"]))
+        elif header:
+            media.segments.append(read_fragment(header.read_bytes(), file.read_bytes()))
+        else:
+            media.segments.append(read_segment(file.read_bytes()))
     return media
+
+
+def _headers(text: Text) -> list[str]:
+    """For each segment the address of its EXT-X-MAP, "" before the first."""
+    current, found = "", []
+    for tag, value in text.tags:
+        if tag == "EXT-X-MAP":
+            current = attributes(text, value).get("URI", "").strip('"')
+        elif tag == "EXTINF":
+            found.append(current)
+    return found
 
 
 def check_media(media: Media, *, is_copy: bool = False) -> None:
@@ -113,7 +129,7 @@ def check_media(media: Media, *, is_copy: bool = False) -> None:
 def _check_text(media: Media) -> None:
     text, whole = media.text, media.text.value("EXT-X-ENDLIST") is not None
     version = text.number("EXT-X-VERSION") or 1
-    if version < 3:  # the first one with decimal durations
+    if version < (6 if text.value("EXT-X-MAP") else 3):  # decimal durations need 3, a map without I-frames 6
         media.find("version", f"version {version} has no decimal durations")
     if not media.target:
         media.find("target_duration", "there is no EXT-X-TARGETDURATION")
@@ -148,10 +164,10 @@ def _check_seams(media: Media) -> None:
 def _check_pictures(media: Media) -> None:
     step = media.frame_ticks
     parameters = {sps for segment in media.segments for sps in segment.sps}
-    if len(parameters) != 1:
+    if len(parameters) != 1 and len(set(_headers(media.text))) == 1:
         media.find("parameter_sets", f"{len(parameters)} different sequence parameter sets in one rendition")
     for number, segment in enumerate(media.segments):
-        if segment.pts and not _begins_anew(segment.first_units):
+        if segment.pts and not _begins_anew(segment):
             units = segment.first_units[:6]
             media.find("key_frame", f"does not begin with parameter sets and an IDR picture: {units}", number)
         if step is None or not segment.pts:
@@ -174,8 +190,11 @@ def _check_look(media: Media, allowed: tuple[tuple[int, int, int], ...]) -> None
             media.find("pixel_aspect", f"pixels are {sps.sar[0]}:{sps.sar[1]}")
 
 
-def _begins_anew(units: list[int]) -> bool:
+def _begins_anew(segment: Segment) -> bool:
     """Parameter sets, then an IDR picture before any other one."""
+    if segment.begins_with_key is not None:
+        return segment.begins_with_key
+    units = segment.first_units
     slices = [position for position, unit in enumerate(units) if unit in SLICES]
     return bool(slices) and units[slices[0]] == IDR and {SPS, PPS} <= set(units[: slices[0]])
 

@@ -37,6 +37,8 @@ class Segment:
     counters: dict[int, tuple[int, int]] = field(default_factory=dict)
     restarts: set[int] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
+    begins_with_key: bool | None = None  # said by a container that knows; None: `first_units` tell
+    held_s: float | None = None  # of sound, said by a container that knows
 
     @property
     def is_video(self) -> bool:
@@ -44,6 +46,8 @@ class Segment:
 
     @property
     def samples_s(self) -> float:
+        if self.held_s is not None:
+            return self.held_s
         rate = next(iter(self.sounds)).rate if self.sounds else 0
         return self.packets * AAC_SAMPLES / rate if rate else 0.0
 

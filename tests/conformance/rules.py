@@ -47,7 +47,7 @@ def check(folder: Path, master: str = "master.m3u8", copied: Collection[str] = (
     variants, tracks = _variants(folder, text), _tracks(folder, text)
     media = {one.name: one for one in _all_media(variants, tracks)}
     for item in media.values():
-        check_media(item, is_copy=item.name.removesuffix(".m3u8") in copied)
+        check_media(item, is_copy=item.name.partition("/")[0].removesuffix(".m3u8") in copied)
     _check_master(text, variants)
     for variant in variants:
         _check_variant(text, variant, [t for t in tracks if t.group == _bare(variant, "AUDIO")])

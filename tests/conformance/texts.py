@@ -24,7 +24,7 @@ ONCE = (
     "EXT-X-ENDLIST",
 )
 ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"\r\n]*"|[^",\s]+)(?:,|$)')
-SAFE_URI = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\?[A-Za-z0-9=&._-]*)?")
+SAFE_URI = re.compile(r"([A-Za-z0-9-]+/)?[A-Za-z0-9][A-Za-z0-9._-]*(\?[A-Za-z0-9=&._-]*)?")
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ def _take_uri(text: Text, waiting: str | None, line: str) -> None:
         text.find("stray_uri", f"{line} belongs to no tag")
         return
     if not SAFE_URI.fullmatch(line):
-        text.find("uri", f"{line} is not a plain name in the same folder")
+        text.find("uri", f"{line} is not a plain name in this folder or one inside it")
     text.entries.append((waiting, line))
 
 

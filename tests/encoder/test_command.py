@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from encoder.command import Work, audio_command, video_command, video_filters
+from encoder.command import Work, audio_command, cpu_encoder, video_command, video_filters
 from encoder.limits import AUDIO_CODECS, MAX_PIXELS, VIDEO_CODECS
 from encoder.model import EncodePlan
-from encoder.plan import make_plan
+from encoder.plan import Output, make_plan
 from encoder.poster import PLACES, closer_command, peek_command
 from encoder.stills import storyboard_command, storyboard_layout
 from tests.factories import make_source
@@ -61,17 +61,17 @@ def test_the_command_for_pictures(plan: EncodePlan) -> None:
         *FENCE,
         *("-i", "file:/films/-i evil.mp4"),
         *("-filter_complex", video_filters(plan, list(plan.video), Work({"480p": 2, "360p": 3}, 7))),
-        *rung("480p", crf=23, rate=1_000_000, start=2),
-        *rung("360p", crf=23, rate=600_000, start=3),
+        *rung("480p", crf=23, rate=1_000_000, start=2, level="3.0"),
+        *rung("360p", crf=23, rate=600_000, start=3, level="3.0"),
     ]
 
 
-def rung(name: str, *, crf: int, rate: int, start: int) -> list[str]:
+def rung(name: str, *, crf: int, rate: int, start: int, level: str) -> list[str]:
     return [
         *("-map", f"[{name}]", "-an", *NO_TAGS, "-fps_mode", "passthrough"),
-        *("-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-crf", str(crf)),
-        *("-maxrate", str(rate), "-bufsize", str(2 * rate), "-rc_init_occupancy", str(rate)),
-        *("-threads", "1", "-force_key_frames", "expr:eq(mod(n,150),0)", "-g", "150"),
+        *("-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-level", level, "-crf", str(crf)),
+        *("-rc_init_occupancy", str(rate), "-threads", "1", "-maxrate", str(rate), "-bufsize", str(2 * rate)),
+        *("-force_key_frames", "expr:eq(mod(n,150),0)", "-g", "150"),
         *("-avoid_negative_ts", "disabled", "-f", "hls", "-hls_time", "6.000000", *HLS_LOG),
         *(
             "-hls_segment_options",
@@ -124,7 +124,7 @@ def test_the_command_for_the_storyboard_of_a_short_film(plan: EncodePlan) -> Non
             "-protocol_whitelist",
             "file",
             "-allowed_extensions",
-            "ts",
+            "ts,m4s,mp4",
             "-f",
             "hls",
             "-i",
@@ -197,3 +197,41 @@ def test_a_segment_boundary_is_never_missed_by_a_microsecond() -> None:
     odd = make_plan(replace(make_source(), fps=Fraction(30000, 1001)), segment_s=5)
     argv = video_command("ffmpeg", SOURCE, odd, Work({"360p": 0}, 2), OUT)
     assert Fraction(after(argv, "-hls_time")) <= odd.segment_frames / odd.fps
+
+
+# --- CMAF and the newer codecs
+
+
+def test_segments_in_cmaf_have_a_header_beside_them(plan: EncodePlan) -> None:
+    argv = video_command("ffmpeg", SOURCE, replace(plan, container="cmaf"), Work({"360p": 3}, 7), OUT)
+    assert argv[argv.index("-avoid_negative_ts") :] == [
+        *("-avoid_negative_ts", "disabled", "-f", "hls", "-hls_time", "6.000000", *HLS_LOG),
+        *("-hls_segment_type", "fmp4", "-hls_segment_options", "movflags=+cmaf+frag_discont"),
+        *("-hls_fmp4_init_filename", "360p_init.mp4", "-start_number", "3"),
+        *("-hls_segment_filename", "/scratch/360p_%05d.m4s", "/scratch/360p.m3u8"),
+    ]
+
+
+def test_sound_in_cmaf_does_not_begin_before_zero(plan: EncodePlan) -> None:
+    argv = audio_command("ffmpeg", SOURCE, replace(plan, container="cmaf"), plan.audio[0], OUT)
+    assert after(argv, "-hls_segment_options") == "movflags=+cmaf"
+
+
+def test_hevc_is_asked_for_closed_groups_and_the_tag_that_phones_take() -> None:
+    plan = make_plan(make_source(width=854, height=480), output=Output(codec="hevc", h264_too=False))
+    row = plan.rendition("480p-hevc")
+    assert cpu_encoder(plan, row) == [
+        *("-c:v", "libx265", "-preset", "superfast", "-profile:v", "main", "-tag:v", "hvc1"),
+        *("-forced-idr", "1", "-crf", "27", "-x265-params"),
+        "level-idc=3.0:high-tier=0:open-gop=0:scenecut=0:vbv-init=0.5:pools=none:frame-threads=1:wpp=0"
+        ":info=0:log-level=error",
+        *("-maxrate", "650000", "-bufsize", "1300000"),
+    ]
+
+
+def test_av1_is_asked_for_one_thread_and_a_cap() -> None:
+    plan = make_plan(make_source(width=854, height=480), output=Output(codec="av1", h264_too=False))
+    assert cpu_encoder(plan, plan.rendition("360p-av1")) == [
+        *("-c:v", "libsvtav1", "-preset", "10", "-crf", "41", "-svtav1-params", "lp=1:scd=0"),
+        *("-maxrate", "330000", "-bufsize", "660000"),
+    ]

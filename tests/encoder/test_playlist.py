@@ -14,7 +14,6 @@ from encoder.playlist import (
     AudioTrackLine,
     Entry,
     Variant,
-    expected_avc_codec,
     master_playlist,
     media_playlist,
     peak_bps,
@@ -122,29 +121,6 @@ def test_a_name_cannot_break_out_of_its_quotes() -> None:
     assert playlist.is_endlist is False
     assert playlist.media[0].default == "YES"
     assert playlist.media[0].language == "d'e"
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "fps", "codec"),
-    [
-        (640, 360, Fraction(25), "avc1.64001E"),
-        (640, 360, Fraction(60), "avc1.64001F"),
-        (854, 480, Fraction(30), "avc1.64001F"),
-        (1280, 720, Fraction(30), "avc1.64001F"),
-        (1280, 720, Fraction(50), "avc1.640020"),
-        (720, 1280, Fraction(30), "avc1.64001F"),
-        (1920, 1080, Fraction(30), "avc1.640028"),
-        (1920, 1080, Fraction(60), "avc1.64002A"),
-        (2560, 1440, Fraction(30), "avc1.640032"),
-        (3840, 2160, Fraction(30), "avc1.640033"),
-        (3840, 2160, Fraction(60), "avc1.640034"),
-        (8192, 8192, Fraction(60), "avc1.640034"),
-    ],
-)
-def test_a_rung_names_its_codec_before_its_first_segment(
-    width: int, height: int, fps: Fraction, codec: str
-) -> None:
-    assert expected_avc_codec(width, height, fps) == codec
 
 
 @pytest.mark.parametrize(

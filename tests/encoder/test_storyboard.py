@@ -126,9 +126,22 @@ def test_a_sheet_holds_a_hundred_pictures() -> None:
 def test_finished_segments_are_listed_as_one_film(tmp_path: Path) -> None:
     plan = make_plan(make_source(seconds=13))
     files = [tmp_path / f"360p_{index:04d}.ts" for index in range(plan.segment_count)]
-    text = write_rung(plan, files, tmp_path).read_text()
-    assert text.splitlines()[2:] == [
-        "#EXT-X-TARGETDURATION:7",
+    text = write_rung(plan, [(file, None) for file in files], tmp_path).read_text()
+    assert text.splitlines()[-7:] == [
         *("#EXTINF:6.000000,", str(files[0]), "#EXTINF:6.000000,", str(files[1])),
         *("#EXTINF:1.000000,", str(files[2]), "#EXT-X-ENDLIST"),
+    ]
+
+
+def test_segments_in_cmaf_are_listed_with_their_headers(tmp_path: Path) -> None:
+    plan = make_plan(make_source(seconds=13))
+    names = [("a.m4s", "init.mp4"), ("b.m4s", "init.mp4"), ("c.m4s", "init_1.mp4")]
+    text = write_rung(
+        plan, [(tmp_path / name, tmp_path / init) for name, init in names], tmp_path
+    ).read_text()
+    maps = [line for line in text.splitlines() if "MAP" in line or line.endswith(".m4s")]
+    assert maps == [
+        f'#EXT-X-MAP:URI="{tmp_path}/init.mp4"',
+        *(f"{tmp_path}/a.m4s", f"{tmp_path}/b.m4s"),
+        *(f'#EXT-X-MAP:URI="{tmp_path}/init_1.mp4"', f"{tmp_path}/c.m4s"),
     ]

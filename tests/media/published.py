@@ -8,7 +8,8 @@ from pathlib import Path
 
 from encoder.ladder import LADDER, Rung
 from encoder.model import EncodePlan, Source
-from encoder.plan import make_plan
+from encoder.names import CMAF, playlist_name, segment_name
+from encoder.plan import Output, make_plan
 from encoder.probe import probe
 from jobs.contract import WorkerInfo
 from jobs.layout import ESSENTIAL
@@ -17,6 +18,7 @@ from jobs.states import JobState
 from jobs.testing import MemoryCoordinator, MemoryJob
 from jobs.worker import SLOTS
 from vlog_app.models import Encode, Rendition
+from vlog_app.services.manifest import manifest_text
 from vlog_app.services.playlists import Availability, Row, master_text, media_text
 
 #: Small, so that a film of the matrix costs a second: two rungs show that they fit each other.
@@ -39,7 +41,8 @@ class Published:
         return [job for job in self.coordinator.jobs if job.state is not JobState.DONE and is_essential(job)]
 
     def segments(self, rendition: str) -> list[Path]:
-        return sorted(self.folder.glob(f"{rendition}_*.ts"))
+        names = [segment_name(self.plan.container, rendition, n) for n in range(self.plan.segment_count)]
+        return [self.folder / name for name in names if (self.folder / name).exists()]
 
 
 def is_essential(job: MemoryJob) -> bool:
@@ -54,10 +57,11 @@ def publish(
     ladder: tuple[Rung, ...] = TINY,
     segment_s: float = 1.0,
     chunk_s: float = 2.0,
+    output: Output | None = None,
 ) -> Published:
     """Playlists are written when every essential job is done; `failed` says when not."""
     source = probe(film)
-    plan = make_plan(source, segment_s=segment_s, ladder=ladder, preset="ultrafast")
+    plan = make_plan(source, segment_s=segment_s, ladder=ladder, preset="ultrafast", output=output)
     return encode(ffmpeg, film, folder, source, plan, chunk_s=chunk_s)
 
 
@@ -72,15 +76,17 @@ def encode(
             run_claim(claim, coordinator, tools, threading.Event())
     published = Published(source, plan, coordinator)
     if not published.failed:
-        _write_playlists(published)
+        write_playlists(published)
     return published
 
 
-def _write_playlists(published: Published) -> None:
+def write_playlists(published: Published) -> None:
     made = availability_of(published)
     for row in made.rows:
         text = media_text(made, row, timeline="full", suffix=False)
-        (published.folder / f"{row.rendition.name}.m3u8").write_text(text)
+        (published.folder / playlist_name(made.plan.container, row.rendition.name)).write_text(text)
+    if made.plan.container == CMAF:
+        (published.folder / "manifest.mpd").write_text(manifest_text(made, suffix=False))
     (published.folder / "master.m3u8").write_text(master_text(made, timeline="full", suffix=False))
 
 
@@ -99,9 +105,12 @@ def availability_of(published: Published) -> Availability:
             max_bitrate_bps=planned.max_bitrate_bps,
             planned_segments=plan.segment_count,
             codecs=mine[0].codecs,
+            inits=published.coordinator.inits.get(planned.name, []),
         )
         durations = {index: segment.duration_s for index, segment in mine.items()}
-        rows.append(Row(rendition, durations, {index: segment.size_bytes for index, segment in mine.items()}))
+        sizes = {index: segment.size_bytes for index, segment in mine.items()}
+        inits = {n: rendition.inits.index(each.init_sha256) for n, each in mine.items() if rendition.inits}
+        rows.append(Row(rendition, durations, sizes, inits))
     return Availability(
         Encode(generation=1, state="done", plan=plan.to_json()), plan, tuple(rows), is_whole=True
     )

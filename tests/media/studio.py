@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoder.model import Chunk, EncodePlan
-from encoder.plan import make_plan
+from encoder.names import segment_name
+from encoder.plan import Output, make_plan
 from encoder.probe import probe
 from jobs.contract import Claim, Slot, WorkerInfo
 from jobs.layout import STORYBOARD, JobDraft, Rank
@@ -41,13 +42,17 @@ class Studio:
         subprocess.run(argv, check=True, timeout=120)
         return path
 
-    def open(self, source: Path, *, segment_s: float = 2, chunk_s: float = 4) -> MemoryCoordinator:
+    def open(
+        self, source: Path, *, segment_s: float = 2, chunk_s: float = 4, output: Output | None = None
+    ) -> MemoryCoordinator:
         self.folder.mkdir(exist_ok=True)
-        plan = make_plan(probe(source), segment_s=segment_s, preset="ultrafast")
+        plan = make_plan(probe(source), segment_s=segment_s, preset="ultrafast", output=output)
         return MemoryCoordinator(plan, source, self.folder, chunk_s=chunk_s)
 
-    def make(self, source: Path, *, segment_s: float = 2, chunk_s: float = 4) -> MemoryCoordinator:
-        coordinator = self.open(source, segment_s=segment_s, chunk_s=chunk_s)
+    def make(
+        self, source: Path, *, segment_s: float = 2, chunk_s: float = 4, output: Output | None = None
+    ) -> MemoryCoordinator:
+        coordinator = self.open(source, segment_s=segment_s, chunk_s=chunk_s, output=output)
         self.finish(coordinator)
         assert {job.state for job in coordinator.jobs} == {JobState.DONE}, [
             j.failure for j in coordinator.jobs
@@ -66,7 +71,8 @@ class Studio:
         assert list(self.work.iterdir()) == [], "scratch was left behind"
 
     def files(self, plan: EncodePlan, name: str) -> list[Path]:
-        return [self.folder / f"{name}_{index:04d}.ts" for index in range(plan.segment_count)]
+        names = [segment_name(plan.container, name, index) for index in range(plan.segment_count)]
+        return [self.folder / each for each in names]
 
 
 def add_storyboard(coordinator: MemoryCoordinator) -> None:

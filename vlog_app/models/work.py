@@ -44,7 +44,8 @@ class Encode(db.Model):  # type: ignore[name-defined,misc]
 
 class Rendition(db.Model):  # type: ignore[name-defined,misc]
     """One row of the grid. `done_segments` counts its Segment rows; `index` replaces them once published:
-    {"durations": [s], "sizes": [bytes], "sha256": [hex]}, one entry a segment.
+    {"durations": [s], "sizes": [bytes], "sha256": [hex]}, one entry a segment; in CMAF also "inits". `inits` are the
+    SHA-256 of its headers (CMAF), each in a file of its own (encoder.names.init_name).
     """
 
     __tablename__ = "renditions"
@@ -64,11 +65,14 @@ class Rendition(db.Model):  # type: ignore[name-defined,misc]
     codecs: Mapped[str | None] = mapped_column(String(64))
     peak_bps: Mapped[int | None]
     average_bps: Mapped[int | None]
+    inits: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
     index: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Segment(db.Model):  # type: ignore[name-defined,misc]
-    """The checkpoint: a finished segment, fsynced in place before this row is committed."""
+    """The checkpoint: a finished segment, fsynced in place before this row is committed. `init` is the number of its
+    header among its rendition's (CMAF).
+    """
 
     __tablename__ = "segments"
 
@@ -79,6 +83,7 @@ class Segment(db.Model):  # type: ignore[name-defined,misc]
     duration_s: Mapped[float]
     size_bytes: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
+    init: Mapped[int] = mapped_column(default=0, server_default="0")
     attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from encoder.levels import joined
 from encoder.model import Segment as Measured
+from encoder.names import CMAF, init_name, segment_name
 from jobs.contract import Claim, Refused
 from jobs.kinds.stills import CANDIDATES, POSTER, STORYBOARD_INDEX
 from jobs.layout import POSTER as POSTER_KIND
@@ -18,15 +20,16 @@ from jobs.layout import STORYBOARD as STORYBOARD_KIND
 from ..config import settings
 from ..extensions import transaction
 from ..models import Attempt, Encode, Job, Rendition, Segment, Video
-from ..storage import fsync_dir, fsync_file
+from ..storage import fsync_dir, fsync_file, write_atomic
 from .clock import database_now
 from .events import EventKind, record
-from .media_files import segment_name, video_folder
+from .media_files import video_folder
 from .queue import hold_lease, update_viewable
 
 
-def take_segment(claim: Claim, measured: Measured, file: Path) -> bool:
-    """Put one segment in its place. False when it was there already. Raises LeaseLost or Refused.
+def take_segment(claim: Claim, measured: Measured, file: Path, init: Path | None = None) -> bool:
+    """Put one segment in its place, and its header `init` if it is a new one. False when it was there already. Raises
+    LeaseLost or Refused.
 
     1. the bytes are on the disk before anything says so
     2. the lease is proved and held: from here to the commit nobody else can be given this job
@@ -41,10 +44,11 @@ def take_segment(claim: Claim, measured: Measured, file: Path) -> bool:
         if session.get(Segment, (rendition.id, measured.index)) is not None:
             file.unlink()
             return False
-        _require_same_codec(rendition, measured)
-        video = session.get_one(Video, job.video_id)
-        _place(file, video, segment_name(measured.rendition, measured.index))
-        _write_rows(session, job, rendition, measured, database_now(session))
+        _join_codec(rendition, measured)
+        folder = video_folder(settings().videos_dir, session.get_one(Video, job.video_id))
+        number = _take_init(rendition, measured, folder, init) if claim.plan.container == CMAF else 0
+        _place(file, folder / segment_name(claim.plan.container, measured.rendition, measured.index))
+        _write_rows(session, job, rendition, measured, number, database_now(session))
         return True
 
 
@@ -54,11 +58,24 @@ def _require_inside(job: Job, measured: Measured) -> None:
         raise Refused(f"segment {measured.index} of {measured.rendition} is not of this job")
 
 
-def _require_same_codec(rendition: Rendition, measured: Measured) -> None:
+def _join_codec(rendition: Rendition, measured: Measured) -> None:
     """Segments of one rendition must decode as one stream, whoever made them."""
-    if rendition.codecs is not None and rendition.codecs != measured.codecs:
+    together = joined(rendition.codecs, measured.codecs) if rendition.codecs else measured.codecs
+    if together is None:
         raise Refused(f"{measured.codecs} does not join {rendition.codecs} in {rendition.name}")
-    rendition.codecs = measured.codecs
+    rendition.codecs = together
+
+
+def _take_init(rendition: Rendition, measured: Measured, folder: Path, init: Path | None) -> int:
+    """The number of the segment's header. Encoders of other kinds or versions write other ones; each is kept once."""
+    if init is None or not measured.init_sha256:
+        raise Refused(f"segment {measured.index} of {measured.rendition} came without its header")
+    if measured.init_sha256 not in rendition.inits:
+        place = folder / init_name(rendition.name, len(rendition.inits))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(place, init.read_bytes())
+        rendition.inits = [*rendition.inits, measured.init_sha256]
+    return rendition.inits.index(measured.init_sha256)
 
 
 def _rendition(session: Session, job: Job, name: str) -> Rendition:
@@ -66,7 +83,9 @@ def _rendition(session: Session, job: Job, name: str) -> Rendition:
     return session.scalars(query.with_for_update()).one()
 
 
-def _write_rows(session: Session, job: Job, rendition: Rendition, measured: Measured, now: datetime) -> None:
+def _write_rows(
+    session: Session, job: Job, rendition: Rendition, measured: Measured, init: int, now: datetime
+) -> None:
     session.add(
         Segment(
             rendition_id=rendition.id,
@@ -74,6 +93,7 @@ def _write_rows(session: Session, job: Job, rendition: Rendition, measured: Meas
             duration_s=measured.duration_s,
             size_bytes=measured.size_bytes,
             sha256=measured.sha256,
+            init=init,
             attempt_id=job.attempt_id,
             created_at=now,
         )
@@ -97,7 +117,7 @@ def take_still(claim: Claim, name: str, file: Path) -> None:
         if not _is_still_of(job.kind, name):
             raise Refused("that file is not of this job")
         video = session.get_one(Video, job.video_id)
-        _place(file, video, name)
+        _place(file, video_folder(settings().videos_dir, video) / name)
         if name == POSTER:
             video.poster_version += 1
             record(session, video.id, EventKind.POSTER, database_now(session))
@@ -112,8 +132,7 @@ def _is_still_of(kind: str, name: str) -> bool:
     return kind == STORYBOARD_KIND and (is_sheet or name == STORYBOARD_INDEX)
 
 
-def _place(file: Path, video: Video, name: str) -> None:
-    folder = video_folder(settings().videos_dir, video)
-    folder.mkdir(parents=True, exist_ok=True)
-    os.replace(file, folder / name)
-    fsync_dir(folder)
+def _place(file: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(file, place)
+    fsync_dir(place.parent)

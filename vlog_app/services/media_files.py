@@ -9,7 +9,3 @@ from ..models import Video
 
 def video_folder(videos_dir: Path, video: Video) -> Path:
     return videos_dir / video.slug
-
-
-def segment_name(rendition: str, index: int) -> str:
-    return f"{rendition}_{index:04d}.ts"

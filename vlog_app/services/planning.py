@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from encoder.model import EncodePlan, Source
-from encoder.plan import chunks, make_plan, without_copy
+from encoder.plan import Output, chunks, make_plan, without_copy
 from jobs.layout import ENCODE, JobDraft, Rank, draft_jobs
 
 from ..config import settings
@@ -22,7 +22,17 @@ def plan_encode(session: Session, video: Video, source: Source) -> Encode:
 
     Raises SourceUnreadable when no plan can be made of this source.
     """
-    plan = make_plan(source, segment_s=settings().hls_segment_duration, preset=settings().x264_preset)
+    config = settings()
+    plan = make_plan(
+        source,
+        segment_s=config.hls_segment_duration,
+        preset=config.x264_preset,
+        output=Output(
+            container="cmaf" if config.streaming_format == "cmaf" else "ts",
+            codec=config.hwaccel_preferred_codec,
+            h264_too=config.h264_fallback,
+        ),
+    )
     now = database_now(session)
     encode = Encode(video_id=video.id, generation=video.generation, plan=plan.to_json(), created_at=now)
     session.add(encode)
@@ -77,7 +87,7 @@ def encode_instead_of_copy(session: Session, job: Job, now: datetime) -> None:
     query = select(Rendition).where(Rendition.encode_id == encode.id, Rendition.name == name)
     rendition = session.scalars(query).one()
     session.execute(delete(Segment).where(Segment.rendition_id == rendition.id))
-    rendition.done_segments, rendition.size_bytes, rendition.codecs = 0, 0, None
+    rendition.done_segments, rendition.size_bytes, rendition.codecs, rendition.inits = 0, 0, None, []
     rendition.max_bitrate_bps = plan.rendition(name).max_bitrate_bps
     for chunk in chunks(plan, settings().split_seconds):
         session.add(new_job(encode, JobDraft(ENCODE, Rank.BULK, chunk, (name,)), now))

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from encoder.languages import language_tag
+from encoder.levels import expected_codec
 from encoder.model import EncodePlan, RenditionPlan
+from encoder.names import CMAF, init_name, playlist_name, segment_name
 from encoder.plan import LEAD_SEGMENTS
 from encoder.playlist import (
     AudioTrackLine,
     Entry,
     Variant,
-    expected_avc_codec,
     master_playlist,
     media_playlist,
     peak_bps,
 )
 
 from ..models import Encode, Rendition, Segment, Video
-from .media_files import segment_name
 
 AAC_CODEC = "mp4a.40.2"
+INIT_ARG = "i"  # see _entry
 FULL = "full"  # the value of `timeline=` that our own player sends
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One rendition with the durations and sizes of its finished segments, by index."""
+    """One rendition with the durations, sizes and headers (CMAF) of its finished segments, by index."""
 
     rendition: Rendition
     durations: dict[int, float]
     sizes: dict[int, int]
+    inits: dict[int, int] = field(default_factory=dict)
 
     @property
     def begun(self) -> int:
@@ -80,18 +83,21 @@ def availability_of(session: Session, encode: Encode) -> Availability:
         select(Rendition).where(Rendition.encode_id == encode.id).order_by(Rendition.position)
     ).all()
     cells: dict[int, Row] = {r.id: _folded(r) for r in renditions}
-    columns = (Segment.rendition_id, Segment.index, Segment.duration_s, Segment.size_bytes)
+    columns = (Segment.rendition_id, Segment.index, Segment.duration_s, Segment.size_bytes, Segment.init)
     loose = select(*columns).where(Segment.rendition_id.in_(cells))
-    for rendition_id, index, duration_s, size in session.execute(loose):
-        cells[rendition_id].durations[index] = duration_s
-        cells[rendition_id].sizes[index] = size
+    for rendition_id, index, duration_s, size, init in session.execute(loose):
+        row = cells[rendition_id]
+        row.durations[index], row.sizes[index] = duration_s, size
+        if row.rendition.inits:
+            row.inits[index] = init
     plan = EncodePlan.from_json(encode.plan)
     return Availability(encode, plan, tuple(cells[r.id] for r in renditions), encode.state == "done")
 
 
 def _folded(rendition: Rendition) -> Row:
     index = rendition.index or {"durations": [], "sizes": []}
-    return Row(rendition, dict(enumerate(index["durations"])), dict(enumerate(index["sizes"])))
+    durations, sizes, inits = index["durations"], index["sizes"], index.get("inits", [])
+    return Row(rendition, dict(enumerate(durations)), dict(enumerate(sizes)), dict(enumerate(inits)))
 
 
 def master_text(made: Availability, *, timeline: str | None, suffix: bool = True) -> str:
@@ -114,7 +120,7 @@ def master_text(made: Availability, *, timeline: str | None, suffix: bool = True
 def _audio_line(made: Availability, row: Row, query: str) -> AudioTrackLine:
     planned = made.plan.rendition(row.rendition.name)
     return AudioTrackLine(
-        uri=f"{planned.name}.m3u8{query}",
+        uri=f"{playlist_name(made.plan.container, planned.name)}{query}",
         name=_sound_name(made.plan, planned),
         channels=planned.channels,
         language=language_tag(planned.language),
@@ -133,22 +139,34 @@ def _variant(made: Availability, row: Row, sound_bps: int, sound_average_bps: in
     # Until all of it is measured, the rung may still need what it was promised.
     peak = row.peak_bps if made.is_whole else max(row.peak_bps, planned.max_bitrate_bps)
     average = row.average_bps + sound_average_bps if made.is_whole else None
-    picture = planned.codecs or expected_avc_codec(planned.width, planned.height, made.plan.fps)
+    codec = made.plan.rendition(planned.name).codec
+    picture = planned.codecs or expected_codec(codec, planned.width, planned.height, made.plan.fps)
     codecs = (picture, AAC_CODEC) if made.plan.audio else (picture,)
-    uri = f"{planned.name}.m3u8{query}"
+    uri = f"{playlist_name(made.plan.container, planned.name)}{query}"
     return Variant(uri, planned.width, planned.height, made.plan.fps, codecs, peak + sound_bps, average)
 
 
 def media_text(made: Availability, row: Row, *, timeline: str | None, suffix: bool = True) -> str:
     """The full timeline lists segments that are still to come, with the length they will have."""
-    name, query = row.rendition.name, f"?g={made.encode.generation}" if suffix else ""
+    query = f"?g={made.encode.generation}" if suffix else ""
     is_full = made.is_whole or timeline == FULL
     count = made.plan.segment_count if is_full else row.begun
-    entries = [
-        Entry(f"{segment_name(name, n)}{query}", row.durations.get(n, float(made.plan.duration_of(n))))
-        for n in range(count)
-    ]
+    entries = [_entry(made, row, index, query) for index in range(count)]
     return media_playlist(entries, target_s=made.plan.segment_s, is_whole=is_full)
+
+
+def _entry(made: Availability, row: Row, index: int, query: str) -> Entry:
+    """Addresses are relative to the playlist. A segment that is still to come may turn out to need another header than
+    its neighbours; `i` says which one this playlist promised, so that it can be answered together with its own.
+    """
+    name, container = row.rendition.name, made.plan.container
+    uri = PurePosixPath(segment_name(container, name, index)).name + query
+    duration_s = row.durations.get(index, float(made.plan.duration_of(index)))
+    if container != CMAF:
+        return Entry(uri, duration_s)
+    number = row.inits.get(index, 0)
+    promised = f"&{INIT_ARG}={number}" if query and not made.is_whole else ""
+    return Entry(uri + promised, duration_s, PurePosixPath(init_name(name, number)).name + query)
 
 
 def _query(made: Availability, timeline: str | None) -> str:

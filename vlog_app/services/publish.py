@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from encoder.names import CMAF, init_name, playlist_name, segment_name
 from jobs.layout import ESSENTIAL
 from jobs.states import AttemptOutcome, JobState
 
@@ -18,14 +19,15 @@ from ..models import Attempt, Encode, Job, Rendition, Segment, Video
 from ..storage import write_atomic
 from .clock import database_now
 from .events import EventKind, record
-from .media_files import segment_name, video_folder
-from .playlists import Availability, availability_of, master_text, media_text
+from .manifest import manifest_text
+from .media_files import video_folder
+from .playlists import Availability, Row, availability_of, master_text, media_text
 from .queue import give_up, redo_jobs
 from .samples import Cell, HandedIn, damaged_segments, handed_in
 
 logger = logging.getLogger(__name__)
 
-MASTER = "master.m3u8"
+MASTER, MANIFEST = "master.m3u8", "manifest.mpd"
 MAX_REDOS = 1  # how often a job is done again because of what became of its segments
 LIVE = ("encoding", "viewable", "publishing")
 VANISHED = "Finished parts of this film have gone from the disk."
@@ -70,13 +72,20 @@ def publish_encode(encode_id: int) -> bool:
 
 def missing_segments(made: Availability, folder: Path) -> set[tuple[str, int]]:
     """(rendition, index) of planned segments that have no row or no file of the right size."""
-    missing = set()
-    for row in made.rows:
-        for index in range(row.rendition.planned_segments):
-            file = folder / segment_name(row.rendition.name, index)
-            if index not in row.sizes or _size(file) != row.sizes[index]:
-                missing.add((row.rendition.name, index))
-    return missing
+    return {
+        (row.rendition.name, index)
+        for row in made.rows
+        for index in range(row.rendition.planned_segments)
+        if not _is_there(made, row, index, folder)
+    }
+
+
+def _is_there(made: Availability, row: Row, index: int, folder: Path) -> bool:
+    name = row.rendition.name
+    file = folder / segment_name(made.plan.container, name, index)
+    if index not in row.sizes or _size(file) != row.sizes[index]:
+        return False
+    return made.plan.container != CMAF or (folder / init_name(name, row.inits[index])).is_file()
 
 
 def _size(file: Path) -> int:
@@ -124,8 +133,10 @@ def _most_finishes(session: Session, job_ids: list[int]) -> int:
 def _write_playlists(made: Availability, folder: Path) -> None:
     for row in made.rows:
         text = media_text(made, row, timeline="full", suffix=False)
-        write_atomic(folder / f"{row.rendition.name}.m3u8", text.encode())
+        write_atomic(folder / playlist_name(made.plan.container, row.rendition.name), text.encode())
     write_atomic(folder / MASTER, master_text(made, timeline="full", suffix=False).encode())
+    if made.plan.container == CMAF:
+        write_atomic(folder / MANIFEST, manifest_text(made, suffix=False).encode())
 
 
 def _make_ready(encode_id: int) -> bool:
@@ -153,5 +164,6 @@ def _fold(session: Session, rendition: Rendition) -> None:
         "durations": [round(segment.duration_s, 6) for segment in segments],
         "sizes": [segment.size_bytes for segment in segments],
         "sha256": [segment.sha256 for segment in segments],
+        **({"inits": [segment.init for segment in segments]} if rendition.inits else {}),
     }
     session.execute(delete(Segment).where(Segment.rendition_id == rendition.id))

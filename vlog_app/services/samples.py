@@ -9,10 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from encoder.model import EncodePlan
+from encoder.names import init_name, segment_name
 from encoder.verify import Finding, Sample, sampled_segments, sound_start_s, verify
 
 from ..models import Rendition, Segment
-from .media_files import segment_name
 from .playlists import Availability, Row
 
 Cell = tuple[str, int]  # rendition, index
@@ -50,6 +50,14 @@ def _sample(plan: EncodePlan, row: Row, index: int, folder: Path, cells: dict[Ce
     if not planned.is_video:
         start_s = sound_start_s(planned, (row.durations[before] for before in range(index)))
     cell = cells.get((name, index))
+    path = folder / segment_name(plan.container, name, index)
+    number = row.inits.get(index)
     return Sample(
-        name, index, str(folder / segment_name(name, index)), start_s, cell.sha256 if cell else None
+        name,
+        index,
+        str(path),
+        start_s,
+        sha256=cell.sha256 if cell else None,
+        init_path="" if number is None else str(folder / init_name(name, number)),
+        init_sha256="" if number is None else row.rendition.inits[number],
     )

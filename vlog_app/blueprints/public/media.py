@@ -10,14 +10,16 @@ from pathlib import Path
 from flask import Blueprint, Response, abort, current_app, jsonify, request, send_file
 from sqlalchemy import select
 
+from encoder.names import CMAF, init_name, playlist_name, segment_name
 from jobs.bootstrap import bell_for
 
 from ...config import settings
 from ...extensions import db, limiter
 from ...models import Video
 from ...services.demand import demand_segment, expected_wait_s
+from ...services.manifest import manifest_text
 from ...services.media_files import video_folder
-from ...services.playlists import load_availability, master_text, media_text
+from ...services.playlists import INIT_ARG, load_availability, master_text, media_text
 from .visibility import is_visible
 
 blueprint = Blueprint("media", __name__)
@@ -25,11 +27,16 @@ limiter.exempt(blueprint)  # a film is hundreds of requests; the state check bel
 
 GATE_S = 2.0  # how long a video's state may be believed
 YEAR_S = 31_536_000
-SEGMENT = re.compile(r"(?P<rendition>[a-z0-9]+)_(?P<index>[0-9]{4,6})\.ts")
-PLAYLIST = re.compile(r"(?P<rendition>[a-z0-9]+)\.m3u8")
+RENDITION = "(?P<rendition>[a-z0-9]+(-[a-z0-9]+)?)"
+SEGMENT = re.compile(rf"{RENDITION}(_(?P<ts>[0-9]{{4,6}})\.ts|/seg_(?P<m4s>[0-9]{{4,6}})\.m4s)")
+PLAYLIST = re.compile(rf"{RENDITION}(\.m3u8|/stream\.m3u8)")
+INIT = re.compile(rf"{RENDITION}/init(_[0-9]{{1,3}})?\.mp4")
 PICTURE = re.compile(r"(thumbnail(_candidate_[1-5])?|storyboard_[0-9]{1,5})\.jpg|storyboard\.vtt")
 TYPES = {
     ".ts": "video/mp2t",
+    ".m4s": "video/iso.segment",
+    ".mp4": "video/mp4",
+    ".mpd": "application/dash+xml",
     ".m3u8": "application/vnd.apple.mpegurl",
     ".jpg": "image/jpeg",
     ".vtt": "text/vtt",
@@ -57,12 +64,23 @@ def master(slug: str) -> Response:
     return _playlist(master_text(made, timeline=request.args.get("timeline")))
 
 
-@blueprint.get("/videos/<slug>/<name>")
+@blueprint.get("/videos/<slug>/manifest.mpd")
+def manifest(slug: str) -> Response:
+    """DASH, of a finished film in CMAF."""
+    made = load_availability(db.session(), _video(slug))
+    if made is None or not made.is_whole or made.plan.container != CMAF:
+        abort(404)
+    return _text(manifest_text(made), ".mpd")
+
+
+@blueprint.get("/videos/<slug>/<path:name>")
 def file(slug: str, name: str) -> Response:
     if match := PLAYLIST.fullmatch(name):
-        return _media_playlist(slug, match["rendition"])
+        return _media_playlist(slug, match["rendition"], name)
     if match := SEGMENT.fullmatch(name):
-        return _segment(slug, match["rendition"], int(match["index"]), name)
+        return _segment(slug, match["rendition"], int(match["ts"] or match["m4s"]), name)
+    if match := INIT.fullmatch(name):
+        return _init(slug, match["rendition"], name)
     if not PICTURE.fullmatch(name):
         abort(404)
     return _picture(slug, name)
@@ -87,17 +105,23 @@ def demand(slug: str) -> tuple[Response, int]:
     return jsonify(ready=is_ready, eta_s=0 if is_ready else expected_wait_s(video)), 202
 
 
-def _media_playlist(slug: str, rendition: str) -> Response:
+def _media_playlist(slug: str, rendition: str, name: str) -> Response:
     made = load_availability(db.session(), _video(slug))
     row = made.row(rendition) if made else None
     timeline = request.args.get("timeline")
     if made is None or row is None or not (row.begun or timeline):
         abort(404)
+    if name != playlist_name(made.plan.container, rendition):
+        abort(404)
     return _playlist(media_text(made, row, timeline=timeline))
 
 
 def _playlist(text: str) -> Response:
-    response = Response(text, mimetype=TYPES[".m3u8"])
+    return _text(text, ".m3u8")
+
+
+def _text(text: str, kind: str) -> Response:
+    response = Response(text, mimetype=TYPES[kind])
     response.add_etag()
     response.headers["Cache-Control"] = "no-cache"
     response.make_conditional(request)
@@ -108,16 +132,45 @@ def _segment(slug: str, rendition: str, index: int, name: str) -> Response:
     gate = _gate(slug)
     path = gate.folder / name
     if path.is_file():
+        promised = request.args.get(INIT_ARG, type=int)
+        if promised is not None and not gate.is_finished:
+            return _send_as_promised(slug, rendition, index, path, promised)
         return _send(path, immutable=True)
     video = _video(slug)
     made = load_availability(db.session(), video)
     row = made.row(rendition) if made else None
     if made is None or row is None or index >= made.plan.segment_count:
         abort(404)
-    if gate.is_finished:
+    if gate.is_finished or name != segment_name(made.plan.container, rendition, index):
         abort(404)
     if row.rendition.kind == "video":
         _bring_forward(video, index)
+    return _not_yet()
+
+
+def _send_as_promised(slug: str, rendition: str, index: int, path: Path, promised: int) -> Response:
+    """A segment whose header is another than its playlist said brings its own along: what a player buffers is one
+    stream of headers and fragments.
+    """
+    made = load_availability(db.session(), _video(slug))
+    row = made.row(rendition) if made else None
+    actual = row.inits.get(index, promised) if row else promised
+    if actual == promised:
+        return _send(path, immutable=True)
+    own = path.parent / Path(init_name(rendition, actual)).name
+    response = Response(own.read_bytes() + path.read_bytes(), mimetype=TYPES[path.suffix])
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _init(slug: str, rendition: str, name: str) -> Response:
+    gate = _gate(slug)
+    if (gate.folder / name).is_file():
+        return _send(gate.folder / name, immutable=True)
+    made = load_availability(db.session(), _video(slug))
+    is_to_come = made and made.plan.container == CMAF and made.row(rendition) and not gate.is_finished
+    if not is_to_come:
+        abort(404)
     return _not_yet()
 
 
