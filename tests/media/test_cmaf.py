@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from encoder.command import Work, video_command
 from encoder.errors import OutputInvalid
+from encoder.names import segment_name
 from encoder.plan import Output, make_plan
 from encoder.probe import probe
 from encoder.process import Limits, run_to_end
 from encoder.segments import measure
+from encoder.verify import Sample, sampled_segments, sound_start_s, verify
 from tests.conformance import check
 from tests.films import audio_times, decoder_words, join, numbered_film, shown
 from tests.media.published import TINY, Published, publish, write_playlists
@@ -67,6 +70,44 @@ def test_a_strict_decoder_has_nothing_to_say(film: Published, ffmpeg_path: str, 
         assert decoder_words(ffmpeg_path, whole) == "", row.name
 
 
+def samples_of(film: Published) -> list[Sample]:
+    """As publishing takes them: three of each rendition, with what was handed in."""
+    found = []
+    for row, index in product(film.plan.renditions, sampled_segments(film.plan)):
+        before = [film.coordinator.segments[row.name, n].duration_s for n in range(index)]
+        start_s = float(film.plan.start_of(index)) if row.is_video else sound_start_s(row, before)
+        segment = film.coordinator.segments[row.name, index]
+        init = film.folder / row.name / "init.mp4"
+        path = film.folder / segment_name("cmaf", row.name, index)
+        found.append(
+            Sample(row.name, index, str(path), start_s, segment.sha256, str(init), segment.init_sha256)
+        )
+    return found
+
+
+def test_samples_of_a_good_film_decode_at_their_time(film: Published) -> None:
+    assert verify(samples_of(film), film.plan) == []
+
+
+@pytest.mark.parametrize("shift_s", [-0.05, 0.05])
+def test_sound_apart_from_the_picture_is_found(film: Published, shift_s: float) -> None:
+    sounds = [
+        replace(each, start_s=each.start_s + shift_s)
+        for each in samples_of(film)
+        if each.rendition == "audio"
+    ]
+    assert [finding.code for finding in verify(sounds, film.plan)] == ["out_of_sync"] * 3
+
+
+def test_a_header_that_changed_on_the_disk_is_found(film: Published, tmp_path: Path) -> None:
+    sample = next(each for each in samples_of(film) if each.rendition == film.plan.lowest.name)
+    header = bytearray(Path(sample.init_path).read_bytes())
+    header[-1] ^= 1
+    (tmp_path / "init.mp4").write_bytes(header)
+    damaged = replace(sample, init_path=str(tmp_path / "init.mp4"))
+    assert [finding.code for finding in verify([damaged], film.plan)] == ["changed"]
+
+
 def test_h264_is_the_lowest_rung_beside_a_newer_codec(source: Path, tmp_path: Path) -> None:
     plan = make_plan(probe(source), ladder=TINY, output=Output(codec="av1"))
     assert [row.name for row in plan.video] == ["120p-av1", "120p", "60p-av1", "60p"]
@@ -100,7 +141,7 @@ def test_chunks_of_encoders_that_differ_bring_their_own_headers(
     other = tmp_path / "other"
     other.mkdir()
     argv = video_command(ffmpeg_path, source, plan, Work({row.name: 2}, plan.segment_count), other)
-    argv[argv.index("-crf") : argv.index("-crf")] = ["-coder", "ac"]  # which ultrafast goes without
+    argv[argv.index("-crf") : argv.index("-crf")] = ["-refs", "3"]  # other parameter sets
     run_to_end(argv, Limits())
     coordinator = published.coordinator
     init = other / f"{row.name}_init.mp4"

@@ -11,10 +11,17 @@ const REACH_S = 0.5; // playback stops this far before a missing segment at most
 const STRAY_PAUSE_MS = 1000;
 const BORDER_S = 0.1; // more than one AAC frame at any usual rate
 
-const nameOf = (url) => new URL(url, location.href).pathname.split("/").pop().replace(/\.\w+$/, "");
+const CODECS = { hevc: "HEVC", av1: "AV1" };
 
-/** "720p" says its size itself; a rung named otherwise ("original") gets its height beside it. */
-const labelOf = (name, height) => (/^\d+p$/.test(name) ? name : `${name[0].toUpperCase()}${name.slice(1)}, ${height}p`);
+/** The rendition of a playlist: 720p.m3u8 or 720p/stream.m3u8. */
+const nameOf = (url) => new URL(url, location.href).pathname.replace(/\/stream\.m3u8$/, "").split("/").pop().replace(/\.\w+$/, "");
+
+/** "720p" says its size itself, "720p-av1" its codec too; a rung named otherwise ("original") gets its height beside it. */
+function labelOf(name, height) {
+  const [, size, codec] = /^(\d+p)(?:-(\w+))?$/.exec(name) || [];
+  if (size) return codec ? `${size}, ${CODECS[codec] || codec}` : size;
+  return `${name[0].toUpperCase()}${name.slice(1)}, ${height}p`;
+}
 
 /** The language in the viewer's own words; tracks of one language are told apart by their name. */
 function soundLabel({ lang, name }, tracks) {

@@ -1,6 +1,6 @@
 /** Holds hls.js back from segments that do not exist yet, without a request, a timeout or an error. */
 
-const SEGMENT = /\/([^/]+)_(\d+)\.\w+(?:[?#]|$)/; // <rendition>_<index>.ts?g=<generation>
+const SEGMENT = /\/([^/]+)(?:_|\/seg_)(\d+)\.\w+(?:[?#]|$)/; // <rendition>_<index>.ts?g=<generation> or <rendition>/seg_<index>.m4s
 
 export function segmentOf(url) {
   const match = SEGMENT.exec(url);
