@@ -18,7 +18,7 @@ from .contract import WorkerInfo
 from .devices import Devices
 from .periodic import Chore, run_chores
 from .runner import Tools
-from .worker import Bell, Worker
+from .worker import Bell, Worker, worker_slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def run_local_worker(app: Flask, name: str | None = None) -> None:
     ffmpeg = find_ffmpeg(config.ffmpeg)
     name = name or socket.gethostname()
     bell = bell_for(config.storage_path)
-    info = WorkerInfo(f"local:{name}", name, _facts(ffmpeg.version))
+    info = WorkerInfo(f"local:{name}", name, _facts(ffmpeg.version, config.worker_encode_slots))
     tools = Tools(
         ffmpeg=ffmpeg.path,
         work_root=config.work_dir / name,
@@ -70,6 +70,7 @@ def run_local_worker(app: Flask, name: str | None = None) -> None:
             bell,
             poll_s=config.worker_poll_interval,
             heartbeat_s=config.worker_heartbeat_interval,
+            slots=worker_slots(config.worker_encode_slots),
         )
         _stop_on_signal(worker.stop)
         test = threading.Thread(
@@ -132,8 +133,14 @@ def _learn_devices(worker: Worker, known: Devices, config: Settings, ffmpeg: Ffm
     worker.learn(devices.facts(inventory))
 
 
-def _facts(ffmpeg_version: str) -> dict[str, object]:
-    return {"ffmpeg": ffmpeg_version, "cores": os.cpu_count(), "device": "cpu", "machine": platform.machine()}
+def _facts(ffmpeg_version: str, encode_slots: int) -> dict[str, object]:
+    return {
+        "ffmpeg": ffmpeg_version,
+        "cores": os.cpu_count(),
+        "device": "cpu",
+        "machine": platform.machine(),
+        "encode_slots": encode_slots,
+    }
 
 
 @contextmanager

@@ -117,10 +117,13 @@ class SegmentFile:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """The answer to every renewal. `end_segment`: the job may have become shorter, stop there."""
+    """The answer to every renewal. `end_segment`: the job may have become shorter, stop there. `gives_back`: the job
+    or the worker was paused, so the job is released once the segment in hand has landed.
+    """
 
     lease_s: float
     end_segment: int
+    gives_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,25 @@ STORYBOARD = "storyboard"
 ESSENTIAL = (ENCODE, COPY, AUDIO)
 
 
+class Priority(IntEnum):
+    """How much the owner wants a film, lower first."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+    @classmethod
+    def of(cls, word: str) -> Priority:
+        """Raises KeyError for a word that names none."""
+        return cls[word.upper()]
+
+
 class Rank(IntEnum):
-    """Order of the queue, lower first. The first watchable minute of every film before the rest of any."""
+    """What a job is for, the more wanted first. How it and the owner's priority make one order: `place_of`."""
 
     DEMAND = 0  # a viewer is waiting for it
     COPY = 9  # the source itself as top rung: seconds
@@ -28,9 +45,26 @@ class Rank(IntEnum):
     POSTER = 12
     FIRST = 20  # the other rungs of the first chunk
     DEMAND_REST = 30  # the other rungs of what a viewer asked for
+    STORYBOARD = 35  # comes when a film is all but finished: seconds
     BULK = 40
     NEWER_CODEC = 45  # rungs that only some players can show, beside those that all can
-    STORYBOARD = 50
+
+
+#: Work that is cut into pieces, of which films of equal priority take turns.
+TAKES_TURNS = (Rank.BULK, Rank.NEWER_CODEC)
+#: Places from here on are work that nobody waits for at this moment: there the owner's priority comes first.
+LATER = 1_000
+#: Added to the place of what is paused: behind everything any slot looks at.
+PAUSED = 100_000
+
+
+def place_of(rank: int, priority: int, *, is_paused: bool = False) -> int:
+    """Where a job stands in the queue, lower first. What makes a film watchable goes by rank, so that every film
+    begins before the rest of any; the rest goes by priority, and by rank within it.
+    """
+    is_opening = rank < Rank.FIRST
+    place = rank * 10 + priority if is_opening else LATER + priority * 1_000 + rank
+    return place + PAUSED if is_paused else place
 
 
 @dataclass(frozen=True, slots=True)

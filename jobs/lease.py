@@ -26,6 +26,7 @@ class Lease:
         self._drain = drain
         self._progress: JobProgress | None = None
         self._said: JobProgress | None = None
+        self._gives_back = False
         self._lost: LeaseLost | None = None
         self._left = threading.Event()
         self._renewed = time.monotonic()
@@ -43,7 +44,8 @@ class Lease:
 
     @property
     def is_draining(self) -> bool:
-        return self._drain.is_set()
+        """The job is to be given back: the worker goes away, or somebody paused it or the job."""
+        return self._drain.is_set() or self._gives_back
 
     def report(self, progress: JobProgress) -> None:
         self._progress = progress
@@ -85,4 +87,4 @@ class Lease:
                 self._lost = LeaseLost("the coordinator was away for longer than the lease")
         else:
             self._renewed, self._said = time.monotonic(), progress
-            self.end_segment = orders.end_segment
+            self.end_segment, self._gives_back = orders.end_segment, orders.gives_back

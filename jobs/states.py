@@ -44,6 +44,16 @@ class AttemptOutcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Verdict(StrEnum):
+    """Whose fault a failed attempt was."""
+
+    CHARGED = "charged"  # the job's, as far as anyone can tell: it used one of its attempts
+    FINAL = "final"  # the source's: another try would fail the same way
+    BLAMELESS = "blameless"  # nobody's: the disk was full
+    EXCUSED = "excused"  # the worker's: it failed on video after video, so the job has this attempt back
+    UPHELD = "upheld"  # the worker was paused over it, but the job had been excused once before
+
+
 #: move -> (states it may start from, state it leads to)
 TRANSITIONS: dict[Move, tuple[frozenset[JobState], JobState]] = {
     Move.CLAIM: (frozenset({JobState.QUEUED}), JobState.LEASED),

@@ -24,9 +24,15 @@ ERROR_PAUSE_S = 2.0
 SLOTS = (
     Slot("bulk", (ENCODE, STORYBOARD), min_rank=Rank.FIRST, nice=10),
     Slot("urgent", (ENCODE, POSTER), max_rank=Rank.POSTER, nice=0),
-    Slot("copy", (COPY,), nice=0),
-    Slot("sound", (AUDIO,), nice=5),
+    Slot("copy", (COPY,), min_rank=Rank.COPY, max_rank=Rank.COPY, nice=0),
+    Slot("sound", (AUDIO,), min_rank=Rank.SOUND, max_rank=Rank.SOUND, nice=5),
 )
+
+
+def worker_slots(encodes: int) -> tuple[Slot, ...]:
+    """The slots of a worker that encodes this many pieces at once, what a viewer waits for apart."""
+    bulk, *others = SLOTS
+    return (bulk,) * encodes + tuple(others)
 
 
 class Bell:

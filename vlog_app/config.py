@@ -182,6 +182,22 @@ class Settings(BaseModel):
     worker_claim_duration: float = option(
         2, "How long a lease lasts when nothing renews it.", unit="minutes", gt=0, le=1440
     )
+    quarantine_after: int = option(
+        3, "Videos a worker may fail on in a row before it is paused.", ge=1, le=100
+    )
+    gpu_head_start: float = option(
+        5,
+        "How long a worker without a GPU leaves a piece of a film to an idle GPU; 0 is not at all.",
+        unit="seconds",
+        ge=0,
+        le=3600,
+    )
+    worker_encode_slots: int = option(
+        1,
+        "Pieces of films one worker encodes at once; more than 1 pays on a GPU or on many cores.",
+        ge=1,
+        le=16,
+    )
     worker_heartbeat_interval: float = option(30, "Time between renewals of a lease.", unit="seconds", gt=0)
     worker_poll_interval: float = option(10, "Longest wait between two looks for work.", unit="seconds", gt=0)
     stale_job_check_interval: int = option(

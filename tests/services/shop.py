@@ -8,7 +8,7 @@ from flask import Flask, current_app
 from sqlalchemy import select
 
 from encoder.model import EncodePlan
-from jobs.contract import Claim, Report, Slot
+from jobs.contract import Claim, Report, Slot, WorkerInfo
 from tests.contract.conftest import ANY, ATLAS, must, segment_file
 from tests.factories import make_source, make_video
 from vlog_app.extensions import db
@@ -30,8 +30,8 @@ def film(seconds: float = 60.0, *, title: str = "Film", has_audio: bool = True) 
     return make_video(title, source=make_source(seconds=seconds, width=640, height=360, has_audio=has_audio))
 
 
-def take(slot: Slot = ANY) -> Claim:
-    return must(queue.claim_next_job(ATLAS, slot))
+def take(slot: Slot = ANY, worker: WorkerInfo = ATLAS) -> Claim:
+    return must(queue.claim_next_job(worker, slot))
 
 
 def hand_in(claim: Claim, folder: Path, *cells: tuple[str, int]) -> None:

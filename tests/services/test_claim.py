@@ -45,7 +45,7 @@ def test_jobs_are_taken_in_the_order_viewers_want_them() -> None:
 @pytest.mark.usefixtures("app")
 def test_every_film_begins_before_any_is_finished() -> None:
     first, second = (make_video(title, source=make_source()) for title in ("One", "Two"))
-    taken = [take(ENCODES) for _ in range(6)]
+    taken = [take(ENCODES, WorkerInfo(f"w-{n}", str(n))) for n in range(6)]
     assert [(claim.video_id, job_of(claim).rank) for claim in taken] == [
         (first.id, Rank.LEAD),
         (second.id, Rank.LEAD),

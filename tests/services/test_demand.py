@@ -29,7 +29,7 @@ from tests.services.shop import (
 )
 from vlog_app.extensions import transaction
 from vlog_app.models import Attempt, Video
-from vlog_app.services import checkpoints, publish, queue
+from vlog_app.services import checkpoints, control, publish, queue
 from vlog_app.services.demand import demand_segment, expected_wait_s
 from vlog_app.services.events import EventKind
 
@@ -161,7 +161,7 @@ def test_the_beginning_needs_no_demand() -> None:
 @both_databases
 def test_nothing_is_demanded_of_an_encode_that_has_ended(tmp_path: Path) -> None:
     cancelled, ready = two_rungs("One"), film(title="Two")
-    queue.cancel_encode(encode_of(cancelled).id)
+    control.cancel_encode(encode_of(cancelled).id)
     do_all(tmp_path)
     publish.publish_finished()
     assert demand_segment(cancelled, 5) is False

@@ -38,7 +38,7 @@ from vlog_app.config import settings
 from vlog_app.extensions import db
 from vlog_app.local_coordinator import LocalCoordinator
 from vlog_app.models import Segment, Video
-from vlog_app.services import publish, queue
+from vlog_app.services import control, publish, queue
 from vlog_app.services.events import EventKind
 
 pytestmark = pytest.mark.usefixtures("database", "app")
@@ -139,7 +139,7 @@ def test_a_segment_that_vanished_is_made_again_and_not_published(tmp_path: Path)
 def test_a_cancelled_encode_is_not_published(tmp_path: Path) -> None:
     video = film()
     hand_in(take(ENCODES), tmp_path)
-    queue.cancel_encode(encode_of(video).id)
+    control.cancel_encode(encode_of(video).id)
     assert publish.publish_finished() == 0
     assert state_of(video) == "failed"
 

@@ -26,7 +26,7 @@ from vlog_app.config import settings
 from vlog_app.extensions import db
 from vlog_app.local_coordinator import LocalCoordinator
 from vlog_app.models import Attempt, Segment, Video
-from vlog_app.services import publish, queue, samples
+from vlog_app.services import control, publish, samples
 from vlog_app.services.events import EventKind
 
 pytestmark = pytest.mark.usefixtures("database", "app")
@@ -109,7 +109,7 @@ def test_a_segment_that_is_damaged_twice_ends_the_encode_with_a_sentence(
     )
     assert [event.kind for event in events_of(video)].count(EventKind.FAILED) == 1
     assert JobState.QUEUED not in {job.state for job in jobs_of(video)}
-    queue.retry_encode(encode.id)
+    control.retry_encode(encode.id)
     work(app, ffmpeg_path, tmp_path / "work")
     assert state_of(video) == "ready"
     assert gremlin.path.read_bytes() != gremlin.damaged
@@ -160,7 +160,7 @@ def test_damage_in_a_cancelled_encode_queues_nothing(tmp_path: Path, monkeypatch
     damage = [Finding("360p", 3, "changed", "Part 4 of 360p is damaged.")]
 
     def cancelled(_samples: object, _plan: object) -> list[Finding]:
-        queue.cancel_encode(encode_of(video).id)
+        control.cancel_encode(encode_of(video).id)
         return damage
 
     monkeypatch.setattr(samples, "verify", cancelled)

@@ -13,7 +13,7 @@ from tests.contract.conftest import ATLAS, SOUND
 from tests.services.shop import encode_of, film, hand_in, job_of, take
 from vlog_app.extensions import transaction
 from vlog_app.models import Video
-from vlog_app.services import queue
+from vlog_app.services import control, queue
 from vlog_app.services.clock import database_now
 
 pytestmark = pytest.mark.usefixtures("database", "app")
@@ -41,7 +41,7 @@ def bring_to(state: JobState, claim: Claim, video: Video) -> None:
         JobState.LEASED: lambda: None,
         JobState.DONE: lambda: queue.finish_job(claim, Report()),
         JobState.FAILED: lambda: queue.fail_job(claim, FINAL),
-        JobState.CANCELLED: lambda: queue.cancel_encode(encode_of(video).id),
+        JobState.CANCELLED: lambda: control.cancel_encode(encode_of(video).id),
     }
     ways[state]()
     assert job_of(claim).state == state
@@ -54,8 +54,8 @@ def attempt(move: Move, claim: Claim, video: Video) -> None:
         Move.FINISH: lambda: queue.finish_job(claim, Report()),
         Move.RELEASE: lambda: queue.release_job(claim),
         Move.FAIL: lambda: queue.fail_job(claim, FINAL),
-        Move.CANCEL: lambda: queue.cancel_encode(encode_of(video).id),
-        Move.RETRY: lambda: queue.retry_encode(encode_of(video).id),
+        Move.CANCEL: lambda: control.cancel_encode(encode_of(video).id),
+        Move.RETRY: lambda: control.retry_encode(encode_of(video).id),
         Move.REDO: lambda: redo(video),
     }
     try:
@@ -105,6 +105,6 @@ def test_a_done_job_stays_done_when_the_encode_is_cancelled_and_taken_up_again(
     claim: Claim, video: Video
 ) -> None:
     queue.finish_job(claim, Report())
-    queue.cancel_encode(encode_of(video).id)
-    queue.retry_encode(encode_of(video).id)
+    control.cancel_encode(encode_of(video).id)
+    control.retry_encode(encode_of(video).id)
     assert job_of(claim).state == JobState.DONE

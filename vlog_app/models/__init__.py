@@ -3,13 +3,14 @@
 from .admin import AdminSession, Upload
 from .catalog import Video
 from .fleet import Worker
-from .work import Attempt, Encode, Event, Job, Rendition, Segment
+from .work import Attempt, Encode, Event, Hold, Job, Rendition, Segment
 
 __all__ = [
     "AdminSession",
     "Attempt",
     "Encode",
     "Event",
+    "Hold",
     "Job",
     "Rendition",
     "Segment",

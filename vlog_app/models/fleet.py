@@ -23,3 +23,9 @@ class Worker(db.Model):  # type: ignore[name-defined,misc]
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)
     stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # services.workers: paused, it takes nothing new; draining, it also gives back what it has.
+    paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    pause_reason: Mapped[str | None] = mapped_column(String(200))  # a sentence
+    probe_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # paused by itself: may try one job then
+    probes: Mapped[int] = mapped_column(default=0)  # tries since it was paused; each wait is longer
+    drain_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

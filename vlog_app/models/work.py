@@ -5,10 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from jobs.states import AttemptOutcome, JobState
+from jobs.layout import Priority
+from jobs.states import AttemptOutcome, JobState, Verdict
 
 from ..extensions import db
 from .catalog import Video
@@ -17,6 +28,7 @@ from .types import UtcDateTime
 ENCODE_STATES = ("planned", "encoding", "viewable", "publishing", "done", "failed", "cancelled")
 JOB_STATES = tuple(state.value for state in JobState)
 OUTCOMES = tuple(outcome.value for outcome in AttemptOutcome)
+VERDICTS = tuple(verdict.value for verdict in Verdict)
 
 
 class Encode(db.Model):  # type: ignore[name-defined,misc]
@@ -31,7 +43,9 @@ class Encode(db.Model):  # type: ignore[name-defined,misc]
     id: Mapped[int] = mapped_column(primary_key=True)
     video_id: Mapped[int] = mapped_column(ForeignKey("videos.id", ondelete="CASCADE"), index=True)
     generation: Mapped[int] = mapped_column(default=1)
-    state: Mapped[str] = mapped_column(String(16), default="planned")
+    state: Mapped[str] = mapped_column(String(16), default="planned", index=True)
+    priority: Mapped[int] = mapped_column(SmallInteger, default=int(Priority.NORMAL))  # jobs.layout.Priority
+    paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     plan: Mapped[dict[str, Any]] = mapped_column(JSON)
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(String(500))
@@ -91,15 +105,16 @@ class Segment(db.Model):  # type: ignore[name-defined,misc]
 class Job(db.Model):  # type: ignore[name-defined,misc]
     """A rectangle of the grid that one worker makes under one lease; or a small job beside it (poster, storyboard).
 
-    `rank` orders the queue, lower first (jobs.layout.Rank). `progress` is what the worker said last:
-    {"segment": n, "fraction": 0..1, "speed": x realtime}.
+    `rank` is what it is for; `place`, made of it, of the encode's priority and of its pause, is where it stands in
+    the queue, lower first; among equals the lower `turn` goes first (services.places writes both). `progress` is
+    what the worker said last: {"segment": n, "fraction": 0..1, "speed": x realtime}.
     """
 
     __tablename__ = "jobs"
     __table_args__ = (
         CheckConstraint(f"state IN {JOB_STATES}", name="state"),
         CheckConstraint("(state = 'leased') = (lease_token IS NOT NULL)", name="lease"),
-        Index("ix_jobs_queue", "state", "rank", "id"),
+        Index("ix_jobs_queue", "state", "place", "turn", "id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -109,6 +124,8 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
     encode_id: Mapped[int] = mapped_column(ForeignKey("encodes.id", ondelete="CASCADE"), index=True)
     state: Mapped[str] = mapped_column(String(16), default=JobState.QUEUED.value)
     rank: Mapped[int]
+    place: Mapped[int]
+    turn: Mapped[int] = mapped_column(default=0)
     first_segment: Mapped[int] = mapped_column(default=0)
     end_segment: Mapped[int] = mapped_column(default=0)
     renditions: Mapped[list[str]] = mapped_column(JSON, default=list)
@@ -127,10 +144,16 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
 
 
 class Attempt(db.Model):  # type: ignore[name-defined,misc]
-    """One worker's try at a job, opened by a claim and closed by its outcome. History: never rewritten."""
+    """One worker's try at a job, opened by a claim and closed by its outcome. History; only `verdict` is judged again:
+    when a worker is paused for failing, its failures are no longer charged to the jobs.
+    """
 
     __tablename__ = "attempts"
-    __table_args__ = (CheckConstraint(f"outcome IN {OUTCOMES}", name="outcome"),)
+    __table_args__ = (
+        CheckConstraint(f"outcome IN {OUTCOMES}", name="outcome"),
+        CheckConstraint(f"verdict IN {VERDICTS}", name="verdict"),
+        Index("ix_attempts_worker", "worker_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
@@ -140,6 +163,7 @@ class Attempt(db.Model):  # type: ignore[name-defined,misc]
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     outcome: Mapped[str | None] = mapped_column(String(16))
+    verdict: Mapped[str | None] = mapped_column(String(16))  # of a failed one: whose fault
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(String(500))
     error_detail: Mapped[str | None] = mapped_column(Text)  # ffmpeg's last lines, for the owner only
@@ -159,3 +183,12 @@ class Event(db.Model):  # type: ignore[name-defined,misc]
     kind: Mapped[str] = mapped_column(String(32))
     data: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Hold(db.Model):  # type: ignore[name-defined,misc]
+    """Something the owner holds back for all videos; a row means held. `queue`: no job is handed out."""
+
+    __tablename__ = "holds"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    since: Mapped[datetime] = mapped_column(UtcDateTime)

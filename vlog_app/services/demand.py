@@ -26,7 +26,7 @@ def demand_segment(video: Video, index: int) -> bool:
     with transaction() as session:
         query = select(Encode).where(Encode.video_id == video.id, Encode.generation == video.generation)
         encode = session.scalars(query).first()
-        if encode is None or encode.state not in ("planned", "encoding", "viewable"):
+        if encode is None or encode.state not in ("planned", "encoding", "viewable") or encode.paused_at:
             return False
         lowest = EncodePlan.from_json(encode.plan).lowest.name
         job = _job_for(session, encode, lowest, index)

@@ -27,6 +27,9 @@ class EventKind(StrEnum):
     DEMAND = "demand"  # a viewer asked for a part that is not made; data: segment
     CANCELLED = "cancelled"
     RETRIED = "retried"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    PRIORITY = "priority"  # data: priority, a word
     UNCOPIED = "uncopied"  # the source could not be copied, its rung is encoded; data: rendition
     EDITED = "edited"
     POSTER = "poster"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import delete, select
@@ -9,12 +11,13 @@ from sqlalchemy.orm import Session
 
 from encoder.model import EncodePlan, Source
 from encoder.plan import Output, chunks, make_plan, without_copy
-from jobs.layout import ENCODE, JobDraft, Rank, draft_jobs
+from jobs.layout import ENCODE, TAKES_TURNS, JobDraft, Priority, Rank, draft_jobs, place_of
 
 from ..config import settings
 from ..models import Encode, Job, Rendition, Segment, Video
 from .clock import database_now
 from .events import EventKind, record
+from .places import current_turn
 
 
 def plan_encode(session: Session, video: Video, source: Source) -> Encode:
@@ -35,10 +38,11 @@ def plan_encode(session: Session, video: Video, source: Source) -> Encode:
     )
     now = database_now(session)
     encode = Encode(video_id=video.id, generation=video.generation, plan=plan.to_json(), created_at=now)
+    encode.priority = Priority.NORMAL
     session.add(encode)
     session.flush()
     session.add_all(_renditions(encode, plan))
-    session.add_all(new_job(encode, draft, now) for draft in draft_jobs(plan, settings().split_seconds))
+    _queue(session, encode, draft_jobs(plan, settings().split_seconds), now)
     video.state = "processing"
     video.duration_s = plan.duration_s
     record(session, video.id, EventKind.UPLOADED, now)
@@ -61,8 +65,18 @@ def _renditions(encode: Encode, plan: EncodePlan) -> list[Rendition]:
     ]
 
 
-def new_job(encode: Encode, draft: JobDraft, now: datetime) -> Job:
+def _queue(session: Session, encode: Encode, drafts: Iterable[JobDraft], now: datetime) -> None:
+    """Pieces that nobody waits for take turns with those of other films, in film order."""
+    turns = {rank: itertools.count(current_turn(session, encode, rank)) for rank in TAKES_TURNS}
+    for draft in drafts:
+        turn = next(turns[draft.rank]) if draft.rank in turns else 0
+        session.add(new_job(encode, draft, now, turn=turn))
+
+
+def new_job(encode: Encode, draft: JobDraft, now: datetime, *, turn: int = 0) -> Job:
     return Job(
+        place=place_of(draft.rank, encode.priority, is_paused=encode.paused_at is not None),
+        turn=turn,
         kind=draft.kind,
         video_id=encode.video_id,
         encode_id=encode.id,
@@ -89,6 +103,6 @@ def encode_instead_of_copy(session: Session, job: Job, now: datetime) -> None:
     session.execute(delete(Segment).where(Segment.rendition_id == rendition.id))
     rendition.done_segments, rendition.size_bytes, rendition.codecs, rendition.inits = 0, 0, None, []
     rendition.max_bitrate_bps = plan.rendition(name).max_bitrate_bps
-    for chunk in chunks(plan, settings().split_seconds):
-        session.add(new_job(encode, JobDraft(ENCODE, Rank.BULK, chunk, (name,)), now))
+    pieces = chunks(plan, settings().split_seconds)
+    _queue(session, encode, (JobDraft(ENCODE, Rank.BULK, chunk, (name,)) for chunk in pieces), now)
     session.delete(job)

@@ -27,18 +27,22 @@ from jobs.contract import (
     Slot,
     WorkerInfo,
 )
-from jobs.layout import COPY, ENCODE, ESSENTIAL, STORYBOARD, JobDraft, Rank
-from jobs.states import AttemptOutcome, IllegalMove, JobState, Move, sources_of, target_of
+from jobs.layout import COPY, ENCODE, ESSENTIAL, PAUSED, STORYBOARD, JobDraft, Rank
+from jobs.states import AttemptOutcome, JobState, Move, Verdict, sources_of, target_of
 
 from ..config import settings
 from ..extensions import db, transaction
 from ..models import Attempt, Encode, Job, Rendition, Segment, Video
+from .candidates import find_candidate
 from .clock import database_now
 from .events import EventKind, record
+from .places import put_in_place
 from .planning import encode_instead_of_copy, new_job
+from .workers import begin_probe, is_draining, judge, note_success
 
 MAX_BACKOFF_S = 3600.0
 JITTER = 0.2  # part of a wait that is random, so that failures of one cause do not come back together
+UNCHARGED = (Verdict.BLAMELESS, Verdict.EXCUSED)
 NO_SPACE_WAIT_S = 60.0  # how soon a job that found the disk full looks again
 
 
@@ -46,32 +50,18 @@ NO_SPACE_WAIT_S = 60.0  # how soon a job that found the disk full looks again
 
 
 def claim_next_job(worker: WorkerInfo, slot: Slot) -> Claim | None:
-    """Lease the most wanted job this slot can take. An idle look takes no write lock."""
-    if _candidate(db.session(), slot) is None:
+    """Lease the job this worker is offered. An idle look takes no write lock."""
+    if find_candidate(db.session(), worker, slot) is None:
         return None
     with transaction() as session:
-        job = _candidate(session, slot)
-        return None if job is None else _lease(session, job, worker)
+        job = find_candidate(session, worker, slot)
+        now = database_now(session)
+        if job is None or not begin_probe(session, worker.id, now):
+            return None
+        return _lease(session, job, worker, now)
 
 
-def _candidate(session: Session, slot: Slot) -> Job | None:
-    query = (
-        select(Job)
-        .where(
-            Job.state == JobState.QUEUED,
-            Job.kind.in_(slot.kinds),
-            Job.rank.between(slot.min_rank, slot.max_rank),
-            Job.not_before_at <= database_now(session),
-        )
-        .order_by(Job.rank, Job.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    return session.scalars(query).first()
-
-
-def _lease(session: Session, job: Job, worker: WorkerInfo) -> Claim | None:
-    now = database_now(session)
+def _lease(session: Session, job: Job, worker: WorkerInfo, now: datetime) -> Claim | None:
     attempt = Attempt(job_id=job.id, worker_id=worker.id, worker_name=worker.name, started_at=now)
     session.add(attempt)
     session.flush()
@@ -135,7 +125,8 @@ def renew_lease(claim: Claim, progress: JobProgress | None) -> Orders:
                 "speed": progress.speed,
             }
             record(session, job.video_id, EventKind.PROGRESS, database_now(session))
-        return Orders(lease_s=settings().lease_s, end_segment=job.end_segment)
+        gives_back = job.place >= PAUSED or is_draining(session, job.worker_id)
+        return Orders(settings().lease_s, job.end_segment, gives_back)
 
 
 def hold_lease(session: Session, claim: Claim) -> Job:
@@ -159,6 +150,7 @@ def finish_job(claim: Claim, report: Report) -> None:
         now = database_now(session)
         _end_attempt(session, job, AttemptOutcome.FINISHED, now, report=report)
         _move(session, job.id, Move.FINISH, token=claim.token, finished_at=now, **_unleased())
+        note_success(session, job.worker_id)
         _queue_storyboard(session, job, now)
 
 
@@ -235,28 +227,48 @@ def _end_failed(session: Session, job: Job, outcome: AttemptOutcome, failure: Fa
     count of fruitless attempts starts again at one: a poison file still ends after its attempts.
     """
     now = database_now(session)
+    verdict = _verdict(session, job, outcome, failure, now)
     attempt = _end_attempt(session, job, outcome, now, failure=failure)
+    attempt.verdict = verdict
     used = job.attempts_used
-    if not failure.is_blameless:
+    if verdict not in UNCHARGED:
         used = 1 if attempt.segments_done else used + 1
-    if job.kind == COPY and outcome is AttemptOutcome.FAILED and not failure.is_blameless:
+    if job.kind == COPY and outcome is AttemptOutcome.FAILED and verdict not in UNCHARGED:
         encode_instead_of_copy(session, job, now)  # copying again would fail the same way
         record(session, job.video_id, EventKind.UNCOPIED, now, rendition=job.renditions[0])
         return
     if failure.is_final or used >= job.max_attempts:
         _fail_for_good(session, job, failure, used, now)
         return
-    wait_s = retry_wait_s(outcome, failure, used)
+    wait_s = 0.0 if verdict is Verdict.EXCUSED else retry_wait_s(outcome, failure, used)
     again = now + timedelta(seconds=wait_s)
     error = {"error_code": failure.code, "error_message": failure.message[:500]}
     _move(session, job.id, Move.RELEASE, attempts_used=used, not_before_at=again, **_unleased(), **error)
+    _tell_of_failure(session, job, attempt, failure, wait_s)
+
+
+def _verdict(session: Session, job: Job, outcome: AttemptOutcome, failure: Failure, now: datetime) -> Verdict:
+    """Whose fault; where it is the worker's, earlier jobs it failed have their attempts back."""
     if outcome is AttemptOutcome.LOST:
-        record(
-            session, job.video_id, EventKind.LOST, now, worker=attempt.worker_name, kept=attempt.segments_done
-        )
-    else:
-        data = {"worker": attempt.worker_name, "message": failure.message, "wait_s": round(wait_s)}
-        record(session, job.video_id, EventKind.TROUBLE, now, **data)
+        return Verdict.CHARGED
+    judgement = judge(session, session.get_one(Attempt, job.attempt_id), job, failure, now)
+    for earlier in judgement.excused_jobs:
+        if earlier.state == JobState.FAILED:
+            take_up_again(session, session.get_one(Encode, earlier.encode_id), now)
+        else:
+            earlier.attempts_used = max(0, earlier.attempts_used - 1)
+            earlier.not_before_at = now
+    return judgement.verdict
+
+
+def _tell_of_failure(session: Session, job: Job, attempt: Attempt, failure: Failure, wait_s: float) -> None:
+    now = attempt.ended_at or database_now(session)
+    if attempt.outcome == AttemptOutcome.LOST:
+        about: dict[str, Any] = {"worker": attempt.worker_name, "kept": attempt.segments_done}
+        record(session, job.video_id, EventKind.LOST, now, **about)
+        return
+    about = {"worker": attempt.worker_name, "message": failure.message, "wait_s": round(wait_s)}
+    record(session, job.video_id, EventKind.TROUBLE, now, **about)
 
 
 def retry_wait_s(outcome: AttemptOutcome, failure: Failure, used: int) -> float:
@@ -284,43 +296,26 @@ def end_encode(session: Session, encode: Encode, state: str, code: str, message:
     video.state, video.error_code, video.error_message = "failed", code, message[:500]
 
 
-# --- asked for by a person -----------------------------------------------------------------------------------
+# --- whole encodes: what services.control and services.publish ask for, inside their transactions -------------
 
 
-def cancel_encode(encode_id: int) -> None:
-    """Stop an encode that is not finished. What is done is kept. Raises IllegalMove when it has ended."""
-    with transaction() as session:
-        encode = session.get_one(Encode, encode_id, with_for_update=True)
-        if encode.state not in ("planned", "encoding", "viewable"):
-            raise IllegalMove(f"the encode is {encode.state}")
-        now = database_now(session)
-        _stop_jobs(session, encode.id, now)
-        end_encode(
-            session, encode, "cancelled", "cancelled", "Encoding was stopped. What is finished is kept.", now
-        )
-        record(session, encode.video_id, EventKind.CANCELLED, now)
+def take_up_again(session: Session, encode: Encode, now: datetime) -> None:
+    """Go on with an encode that ended unfinished, from what is done, with all attempts given back."""
+    for job in session.scalars(select(Job).where(Job.encode_id == encode.id)):
+        fresh: dict[str, Any] = {"attempts_used": 0, "not_before_at": now, "finished_at": None}
+        _move(session, job.id, Move.RETRY, error_code=None, error_message=None, **fresh)
+    reopen_encode(session, encode, now)
+    record(session, encode.video_id, EventKind.RETRIED, now)
 
 
-def retry_encode(encode_id: int) -> None:
-    """Go on with a failed or cancelled encode, from what is done. Raises IllegalMove when it is neither."""
-    with transaction() as session:
-        encode = session.get_one(Encode, encode_id, with_for_update=True)
-        if encode.state not in ("failed", "cancelled"):
-            raise IllegalMove(f"the encode is {encode.state}")
-        now = database_now(session)
-        for job in session.scalars(select(Job).where(Job.encode_id == encode.id)):
-            fresh: dict[str, Any] = {"attempts_used": 0, "not_before_at": now, "finished_at": None}
-            _move(session, job.id, Move.RETRY, error_code=None, error_message=None, **fresh)
-        encode.state, encode.error_code, encode.error_message, encode.finished_at = (
-            "encoding",
-            None,
-            None,
-            None,
-        )
-        video = session.get_one(Video, encode.video_id)
-        video.state, video.error_code, video.error_message = "processing", None, None
-        update_viewable(session, encode, now)
-        record(session, encode.video_id, EventKind.RETRIED, now)
+def reopen_encode(session: Session, encode: Encode, now: datetime) -> None:
+    """The encode goes on: its jobs stand in the queue where their priority puts them."""
+    encode.state, encode.finished_at, encode.paused_at = "encoding", None, None
+    encode.error_code = encode.error_message = None
+    video = session.get_one(Video, encode.video_id)
+    video.state, video.error_code, video.error_message = "processing", None, None
+    put_in_place(session, encode)
+    update_viewable(session, encode, now)
 
 
 def redo_jobs(session: Session, encode: Encode, missing: set[tuple[str, int]], now: datetime) -> list[int]:
@@ -337,7 +332,7 @@ def redo_jobs(session: Session, encode: Encode, missing: set[tuple[str, int]], n
 
 def give_up(session: Session, encode: Encode, code: str, message: str, now: datetime) -> None:
     """The encode fails for good; a person may retry it."""
-    _stop_jobs(session, encode.id, now)
+    stop_jobs(session, encode.id, now)
     end_encode(session, encode, "failed", code, message, now)
     record(session, encode.video_id, EventKind.FAILED, now, message=message)
 
@@ -370,7 +365,7 @@ def _move(session: Session, job_id: int, move: Move, *, token: str | None = None
     return bool(moved.rowcount == 1)  # type: ignore[attr-defined]
 
 
-def _stop_jobs(session: Session, encode_id: int, now: datetime) -> None:
+def stop_jobs(session: Session, encode_id: int, now: datetime) -> None:
     open_states = [state.value for state in sources_of(Move.CANCEL)]
     for job in session.scalars(select(Job).where(Job.encode_id == encode_id, Job.state.in_(open_states))):
         if job.state == JobState.LEASED:

@@ -10,7 +10,7 @@ from jobs.states import IllegalMove
 
 from ...extensions import limiter
 from ...fragments import render_block, see_other
-from ...services import catalog, queue
+from ...services import catalog, control
 from . import queries
 from .blueprint import blueprint
 from .words import tell
@@ -68,12 +68,12 @@ def video_encoding(video_id: int) -> str:
 
 @blueprint.post("/videos/<int:video_id>/cancel")
 def cancel_encoding(video_id: int) -> Response:
-    return _act(video_id, queue.cancel_encode)
+    return _act(video_id, control.cancel_encode)
 
 
 @blueprint.post("/videos/<int:video_id>/retry")
 def retry_encoding(video_id: int) -> Response:
-    return _act(video_id, queue.retry_encode)
+    return _act(video_id, control.retry_encode)
 
 
 def _act(video_id: int, verb: queries.EncodeVerb) -> Response:

@@ -1,0 +1,104 @@
+"""What a person asks of the queue: cancel, carry on, pause, put first or last. Every verb is guarded: one that comes
+too late raises IllegalMove and changes nothing.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from jobs.layout import Priority
+from jobs.states import IllegalMove
+
+from ..extensions import transaction
+from ..models import Encode, Hold
+from .clock import database_now
+from .events import EventKind, record
+from .places import put_in_place
+from .queue import end_encode, stop_jobs, take_up_again
+from .workers import QUEUE
+
+UNFINISHED = ("planned", "encoding", "viewable")
+STOPPED = ("failed", "cancelled")
+
+
+def cancel_encode(encode_id: int) -> None:
+    """Stop an encode that is not finished. What is done is kept."""
+    with transaction() as session:
+        encode = _in_state(session, encode_id, UNFINISHED)
+        now = database_now(session)
+        stop_jobs(session, encode.id, now)
+        sentence = "Encoding was stopped. What is finished is kept."
+        end_encode(session, encode, "cancelled", "cancelled", sentence, now)
+        record(session, encode.video_id, EventKind.CANCELLED, now)
+
+
+def retry_encode(encode_id: int) -> None:
+    """Go on with a failed or cancelled encode, from what is done."""
+    with transaction() as session:
+        encode = _in_state(session, encode_id, STOPPED)
+        take_up_again(session, encode, database_now(session))
+
+
+def retry_failed() -> int:
+    """Go on with every encode that failed; returns how many."""
+    with transaction() as session:
+        now = database_now(session)
+        failed = session.scalars(select(Encode).where(Encode.state == "failed").with_for_update()).all()
+        for encode in failed:
+            take_up_again(session, encode, now)
+        return len(failed)
+
+
+def pause_encode(encode_id: int) -> None:
+    """No more jobs of this encode are handed out; those that run are given back at their next segment."""
+    with transaction() as session:
+        encode = _in_state(session, encode_id, UNFINISHED)
+        if encode.paused_at is not None:
+            raise IllegalMove("the encode is paused")
+        now = database_now(session)
+        encode.paused_at = now
+        put_in_place(session, encode)
+        record(session, encode.video_id, EventKind.PAUSED, now)
+
+
+def resume_encode(encode_id: int) -> None:
+    with transaction() as session:
+        encode = _in_state(session, encode_id, UNFINISHED)
+        if encode.paused_at is None:
+            raise IllegalMove("the encode is not paused")
+        encode.paused_at = None
+        put_in_place(session, encode)
+        record(session, encode.video_id, EventKind.RESUMED, database_now(session))
+
+
+def prioritise(encode_id: int, priority: Priority) -> None:
+    """Put an unfinished encode among those of another priority. Doing it twice changes nothing more."""
+    with transaction() as session:
+        encode = _in_state(session, encode_id, UNFINISHED)
+        if encode.priority == priority:
+            return
+        encode.priority = int(priority)
+        put_in_place(session, encode)
+        record(session, encode.video_id, EventKind.PRIORITY, database_now(session), priority=priority.word)
+
+
+def pause_queue() -> None:
+    """No new job is handed out, whatever it is for; what runs is finished."""
+    with transaction() as session:
+        if session.get(Hold, QUEUE) is None:
+            session.add(Hold(name=QUEUE, since=database_now(session)))
+
+
+def resume_queue() -> None:
+    with transaction() as session:
+        hold = session.get(Hold, QUEUE)
+        if hold is not None:
+            session.delete(hold)
+
+
+def _in_state(session: Session, encode_id: int, states: tuple[str, ...]) -> Encode:
+    encode = session.get_one(Encode, encode_id, with_for_update=True)
+    if encode.state not in states:
+        raise IllegalMove(f"the encode is {encode.state}")
+    return encode
