@@ -20,6 +20,7 @@ def greet(worker: WorkerInfo) -> None:
         row = _row(session, worker, now)
         row.name, row.facts = worker.name, dict(worker.facts)
         row.started_at, row.stopped_at = now, None
+        row.drain_requested_at = None  # it was asked to make room for this very start
 
 
 def beat(worker: WorkerInfo) -> None:
