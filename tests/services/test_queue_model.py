@@ -1,0 +1,43 @@
+"""Hypothesis plays with the queue: whatever it does, the real one and the plain model agree, at most one worker has a
+job, stale tokens change nothing, nothing that is done is lost, and in the end everything can be finished.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as examples
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.conftest import AppFactory
+from tests.services.queue_model import QueueMachine
+
+PATIENT = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
+
+
+@pytest.fixture
+def player(app_factory: AppFactory, tmp_path: Path) -> Flask:
+    """Quarantine has a test of its own; here a worker may fail as often as it likes."""
+    QueueMachine.folder = tmp_path
+    return app_factory("cli", quarantine_after=100)
+
+
+def play(app: Flask, number: int, steps: int) -> None:
+    with app.app_context():
+        how = examples(max_examples=number, stateful_step_count=steps, phases=tuple(Phase), **PATIENT)
+        run_state_machine_as_test(QueueMachine, settings=how)
+
+
+@pytest.mark.usefixtures("database")
+def test_the_queue_does_what_a_plain_model_of_it_does(player: Flask) -> None:
+    play(player, 20, 30)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("database")
+def test_the_queue_does_what_a_plain_model_of_it_does_in_long_games(player: Flask) -> None:
+    play(player, 400, 60)
