@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 from flask import current_app
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -97,10 +97,7 @@ class QueueMachine(RuleBasedStateMachine):
         wipe()
         self.most = settings().max_retry_attempts
         self.lease_s = settings().lease_s
-        self.is_held = False
-        self.paused_workers: set[str] = set()
         self.claims: list[Claim] = []
-        self.numbers = itertools.count()
         self.films = [self._new_film(title) for title in ("One", "Two")]
         for worker in (ATLAS, CELLAR):
             fleet.greet(worker)
@@ -136,7 +133,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from([ATLAS, CELLAR]), slot=st.sampled_from(SLOTS))
     def claim(self, worker: WorkerInfo, slot: Slot) -> None:
-        wanted = [] if self.is_held or worker.id in self.paused_workers else self._fitting(slot)
+        wanted = self._fitting(slot)
         claim = queue.claim_next_job(worker, slot)
         if claim is None:
             assert not wanted, "somebody had to wait for nothing"
@@ -290,6 +287,29 @@ class QueueMachine(RuleBasedStateMachine):
         job.not_before, job.expires = found.not_before_at, found.lease_expires_at
         db.session.rollback()
 
+    @precondition(lambda self: any(job.claim for job in self.jobs))
+    @rule(data=st.data(), verb=st.sampled_from(["renew", "checkpoint", "finish", "fail", "release"]))
+    def sleep_through_the_lease(self, data: st.DataObject, verb: str) -> None:
+        """A worker loses its job to another one, wakes up, and goes on as if nothing had been."""
+        job = data.draw(st.sampled_from([job for job in self.jobs if job.claim]))
+        sleeper = job.claim
+        assert sleeper is not None
+        self.restart(ATLAS if job.worker_id == ATLAS.id else CELLAR)
+        for _ in range(3):
+            self.claim(CELLAR, SLOTS[0])
+        assert self.holder(sleeper) is None
+        if verb == "renew":
+            with pytest.raises(LeaseLost):
+                queue.renew_lease(sleeper, None)
+        elif verb == "checkpoint" and job.cells:
+            self._hand_in(sleeper, None, min(job.cells))
+        elif verb == "finish":
+            self._finish(sleeper)
+        elif verb == "fail":
+            queue.fail_job(sleeper, FINAL)
+        else:
+            queue.release_job(sleeper)
+
     # --- what people do
 
     @rule(data=st.data(), verb=st.sampled_from(["cancel", "retry", "pause", "resume"]))
@@ -338,15 +358,21 @@ class QueueMachine(RuleBasedStateMachine):
         assert of.state == "open"
         of.priority = priority
 
-    @rule(holds=st.booleans())
-    def hold_queue(self, holds: bool) -> None:
-        (control.pause_queue if holds else control.resume_queue)()
-        self.is_held = holds
+    @rule(data=st.data(), slot=st.sampled_from(SLOTS))
+    def hold_the_queue_for_a_moment(self, data: st.DataObject, slot: Slot) -> None:
+        control.pause_queue()
+        for worker in (ATLAS, CELLAR):
+            assert queue.claim_next_job(worker, slot) is None
+        if self.claims:
+            self.renew(data)
+        control.resume_queue()
 
-    @rule(worker=st.sampled_from([ATLAS, CELLAR]), holds=st.booleans())
-    def hold_worker(self, worker: WorkerInfo, holds: bool) -> None:
-        (workers.pause_worker if holds else workers.resume_worker)(worker.id)
-        (self.paused_workers.add if holds else self.paused_workers.discard)(worker.id)
+    @rule(slot=st.sampled_from(SLOTS))
+    def hold_a_worker_for_a_moment(self, slot: Slot) -> None:
+        workers.pause_worker(ATLAS.id)
+        assert queue.claim_next_job(ATLAS, slot) is None
+        self.claim(CELLAR, slot)
+        workers.resume_worker(ATLAS.id)
 
     # --- what happens
 
@@ -403,9 +429,7 @@ class QueueMachine(RuleBasedStateMachine):
             db.session.rollback()
 
     def _to_the_end(self) -> None:
-        control.resume_queue()
         for worker in (ATLAS, CELLAR):
-            workers.resume_worker(worker.id)
             queue.lose_leases_of(worker.id)
         for of in self.films:
             encode = encode_of(of.video)

@@ -33,7 +33,7 @@ def play(app: Flask, number: int, steps: int) -> None:
 
 @pytest.mark.usefixtures("database")
 def test_the_queue_does_what_a_plain_model_of_it_does(player: Flask) -> None:
-    play(player, 20, 30)
+    play(player, 25, 40)
 
 
 @pytest.mark.slow
