@@ -232,6 +232,9 @@ class QueueMachine(RuleBasedStateMachine):
         queue.fail_job(claim, failure)
         if job is not None:
             self._charge(job, failure)
+            if failure is FULL:
+                assert queue.claim_next_job(ATLAS if job.worker_id == ATLAS.id else CELLAR, SLOTS[0]) is None
+                workers.resume_worker(job.worker_id)  # somebody has made room
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
