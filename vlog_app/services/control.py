@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from jobs.layout import Priority
 from jobs.states import IllegalMove
 
-from ..extensions import transaction
-from ..models import Encode, Hold
+from ..extensions import db, transaction
+from ..models import Encode, Hold, Video
 from .clock import database_now
 from .events import EventKind, record
 from .places import put_in_place
@@ -20,6 +20,16 @@ from .workers import QUEUE
 
 UNFINISHED = ("planned", "encoding", "viewable")
 STOPPED = ("failed", "cancelled")
+
+
+def current_encode(video_id: int) -> int | None:
+    """The encode that viewers of a video get; None when there is no such video."""
+    query = (
+        select(Encode.id)
+        .join(Video, (Video.id == Encode.video_id) & (Video.generation == Encode.generation))
+        .where(Video.id == video_id, Video.deleted_at.is_(None))
+    )
+    return db.session.scalar(query)
 
 
 def cancel_encode(encode_id: int) -> None:

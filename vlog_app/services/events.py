@@ -44,6 +44,12 @@ def record(session: Session, video_id: int, kind: EventKind, now: datetime, **da
     session.add(Event(video_id=video_id, kind=kind.value, data=data, created_at=now))
 
 
+def was_ready(session: Session, video_id: int) -> bool:
+    """Has every rung of it been there before?"""
+    query = select(Event.id).where(Event.video_id == video_id, Event.kind == EventKind.READY)
+    return session.scalar(query.limit(1)) is not None
+
+
 def forget_old_events() -> int:
     """Drop fleeting events but the newest; returns how many went."""
     with transaction() as session:

@@ -147,9 +147,11 @@ def _variant(made: Availability, row: Row, sound_bps: int, sound_average_bps: in
 
 
 def media_text(made: Availability, row: Row, *, timeline: str | None, suffix: bool = True) -> str:
-    """The full timeline lists segments that are still to come, with the length they will have."""
+    """The full timeline lists segments that are still to come, with the length they will have. A rung that is whole
+    says so before the others are.
+    """
     query = f"?g={made.encode.generation}" if suffix else ""
-    is_full = made.is_whole or timeline == FULL
+    is_full = made.is_whole or timeline == FULL or row.begun == made.plan.segment_count
     count = made.plan.segment_count if is_full else row.begun
     entries = [_entry(made, row, index, query) for index in range(count)]
     return media_playlist(entries, target_s=made.plan.segment_s, is_whole=is_full)

@@ -35,7 +35,7 @@ from ..extensions import db, transaction
 from ..models import Attempt, Encode, Job, Rendition, Segment, Video
 from .candidates import find_candidate
 from .clock import database_now
-from .events import EventKind, record
+from .events import EventKind, record, was_ready
 from .places import put_in_place
 from .planning import encode_instead_of_copy, new_job
 from .workers import begin_probe, is_draining, judge, note_success
@@ -293,7 +293,9 @@ def end_encode(session: Session, encode: Encode, state: str, code: str, message:
     encode.state, encode.error_code, encode.error_message = state, code, message[:500]
     encode.finished_at = now
     video = session.get_one(Video, encode.video_id)
-    video.state, video.error_code, video.error_message = "failed", code, message[:500]
+    # A finished film of which a part could not be made again goes on playing without that part.
+    video.state = "viewable" if was_ready(session, encode.video_id) else "failed"
+    video.error_code, video.error_message = code, message[:500]
 
 
 # --- whole encodes: what services.control and services.publish ask for, inside their transactions -------------

@@ -8,13 +8,14 @@ from flask import Flask
 def register(app: Flask) -> None:
     """Wires the surface: the guard first, so that nothing is ever registered without it."""
     from ...services import live as live_hub
-    from . import api, auth, live, uploads, videos
+    from . import api, auth, live, queue, queue_api, uploads, videos
     from .blueprint import blueprint
 
     auth.init_app(app)
     live_hub.init_app(app)
-    for module in (live, videos):  # their routes hang on the one blueprint
+    for module in (live, queue, videos):  # their routes hang on the one blueprint
         assert module.blueprint is blueprint
     app.register_blueprint(blueprint)
     app.register_blueprint(uploads.blueprint)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(queue_api.blueprint)

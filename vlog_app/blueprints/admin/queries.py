@@ -16,10 +16,12 @@ from flask import request
 from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
 
 from encoder.model import EncodePlan, Source
+from jobs.layout import Priority
 
 from ...config import settings
 from ...extensions import db
 from ...models import Attempt, Encode, Event, Job, Rendition, Video
+from ...services.control import UNFINISHED
 from ...services.grid import Grid, read_grid
 from ...services.media_files import video_folder
 from ..public import links
@@ -34,6 +36,7 @@ FLEETING = ("progress",)  # numbers that moved: nothing to tell
 
 EncodeVerb = Callable[[int], None]
 Ts = TypeVarTuple("Ts")
+PAUSED_WORDS = "You paused it. Everything finished so far is kept."
 MOVING_STATES = ("encoding", "viewable", "publishing")
 STOPPED_STATES = ("failed", "cancelled")
 
@@ -55,6 +58,11 @@ class Shell:
     @cached_property
     def videos(self) -> int:
         return db.session.scalar(select(func.count(Video.id)).where(Video.deleted_at.is_(None))) or 0
+
+    @cached_property
+    def queued(self) -> int:
+        """Films that are not finished."""
+        return db.session.scalar(select(func.count(Encode.id)).where(Encode.state.in_(UNFINISHED))) or 0
 
     @cached_property
     def storage(self) -> Storage | None:
@@ -143,6 +151,14 @@ class VideoPage:
     @property
     def can_cancel(self) -> bool:
         return self.encode is not None and self.encode.state in ("planned", "encoding", "viewable")
+
+    @property
+    def is_paused(self) -> bool:
+        return self.encode is not None and self.encode.paused_at is not None
+
+    @property
+    def priority(self) -> str:
+        return Priority(self.encode.priority).word if self.encode else Priority.NORMAL.word
 
     @property
     def why(self) -> str:
@@ -289,6 +305,8 @@ def _row(video: Video, encode: Encode | None, size: tuple[int, int], now: dateti
     moves = encode_state in MOVING_STATES
     grid = read_grid(video.id, video.generation, now) if moves else None
     state, words, detail = _state_words(video, encode_state, grid, size[1])
+    if encode is not None and encode.paused_at is not None and state in ("moving", "waiting"):
+        state, words, detail = "held", f"Paused at {grid.percent if grid else 0}%", PAUSED_WORDS
     return VideoRow(
         id=video.id,
         title=video.title,

@@ -80,6 +80,12 @@ def _sentence(kind: str, data: dict[str, Any]) -> tuple[str, str, str] | None:
             return "held", "", "Encoding was cancelled. What was finished is kept."
         case EventKind.RETRIED:
             return "moving", "", "Encoding goes on from what was kept."
+        case EventKind.PAUSED:
+            return "held", "", "You paused it. What is being made is finished to its next segment."
+        case EventKind.RESUMED:
+            return "moving", "", "You let it go on."
+        case EventKind.PRIORITY:
+            return "done", "", f"You gave it {data.get('priority', 'another')} priority."
         case EventKind.EDITED:
             return "done", "", "Title or description was changed."
         case EventKind.POSTER:

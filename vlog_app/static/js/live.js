@@ -1,5 +1,6 @@
 // Live pages. The server's stream says which video changed; htmx fetches that part. Without a stream: every 5 s.
-// Elements: [data-live="1,2"] names the videos of this page, [data-live-video] a part that can be fetched anew,
+// Elements: [data-live="1,2"] names the videos of this page ("*" is every video), [data-live-video] a part that can be
+// fetched anew ("*": whenever any video changed),
 // [data-live-mark] the word that says how fresh the page is.
 import { rewriteClocks, clockNow } from "./clock.js";
 
@@ -58,12 +59,12 @@ function lost() {
 function connect() {
   const ids = videoIds();
   if (!ids || document.hidden || source) return;
-  source = new EventSource(`/api/events/progress?video_ids=${ids}`);
+  source = new EventSource(ids === "*" ? "/api/events/progress" : `/api/events/progress?video_ids=${ids}`);
   for (const name of ["initial", "beat", "heartbeat", "progress"]) source.addEventListener(name, heard);
   source.addEventListener("changed", (event) => {
     heard();
     const { video_id: id } = JSON.parse(event.data);
-    partsOf(String(id)).forEach(fetchPart);
+    for (const key of [String(id), "*"]) partsOf(key).forEach(fetchPart);
   });
   source.addEventListener("initial", fetchAll); // what changed while nobody listened
   source.addEventListener("error", () => {
