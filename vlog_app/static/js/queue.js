@@ -5,6 +5,8 @@ const news = document.querySelector("[data-queue-news]");
 const WORDS = { high: "high priority", normal: "normal priority", low: "low priority" };
 let lifted = null; // { row, from: lane, next: its neighbour }
 let dragged = null;
+let force = false; // the reader's own change is shown at once
+let focused = ""; // id of what had the focus before a swap
 
 const board = () => document.getElementById("board");
 const laneOf = (element) => element.closest("[data-lane]");
@@ -37,14 +39,12 @@ async function drop(row, lane) {
   if (wanted === priority) return;
   row.dataset.priority = wanted;
   const answer = await fetch(`/queue/videos/${film}/priority`, {
-    method: "POST", body: new URLSearchParams({ priority: wanted }), credentials: "same-origin",
+    method: "POST", body: new URLSearchParams({ priority: wanted }), redirect: "manual", credentials: "same-origin",
   }).catch(() => null);
-  say(answer?.ok ? `“${title}” is at ${WORDS[wanted]} now.` : `“${title}” could not be moved. It stays where it was.`);
+  say(answer?.type === "opaqueredirect" ? `“${title}” is at ${WORDS[wanted]} now.` : `“${title}” could not be moved. It stays where it was.`);
   force = true;
   refresh();
 }
-let force = false; // the reader's own change is shown at once
-
 function lift(row) {
   lifted = { row, from: laneOf(row), next: row.nextElementSibling };
   row.dataset.lifted = "";
@@ -152,7 +152,11 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     event.detail.shouldSwap = false;
     news.hidden = !hasMoved || Boolean(lifted || dragged);
   } else news.hidden = true;
+  focused = document.activeElement?.id ?? "";
   force = false;
 });
-document.addEventListener("htmx:afterSwap", prepare);
+document.addEventListener("htmx:afterSwap", () => {
+  prepare();
+  if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus({ preventScroll: true });
+});
 prepare();
