@@ -121,7 +121,7 @@ def test_buttons_pause_and_resume_a_film_and_come_back_where_they_were_pressed(
     answer = admin_client.post(f"/queue/videos/{video.id}/pause", data={"next": home})
     assert answer.location == home
     assert encode_of(video).paused_at is not None
-    assert "Paused at 0%" in admin_client.get(home).text
+    assert "<strong>Paused</strong> at" in admin_client.get(home).text
     late = admin_client.post(f"/queue/videos/{video.id}/pause", data={"next": home})
     assert late.location == f"{home}?late=1"
     admin_client.post(f"/queue/videos/{video.id}/resume")
@@ -185,3 +185,16 @@ def test_a_paused_film_that_still_runs_says_when_it_stops(admin_client: FlaskCli
 @pytest.mark.parametrize("path", ["/queue", "/queue/board"])
 def test_strangers_see_nothing(stranger: FlaskClient, path: str) -> None:
     assert stranger.get(path).status_code in (302, 303, 401)
+
+
+def test_the_table_of_videos_has_the_same_menu_for_what_is_not_finished(admin_client: FlaskClient) -> None:
+    from tests.factories import make_ready
+
+    video = long_film("One")
+    make_ready(make_video("Is ready"))
+    page = admin_client.get("/videos?show=all").text
+    assert page.count("data-menu") == 1
+    assert 'name="next" value="/videos?show=all"' in page
+    control.pause_encode(encode_of(video).id)
+    page = admin_client.get("/videos").text
+    assert "Resume" in page and '<span class="status" data-state="held">Paused</span>' in page

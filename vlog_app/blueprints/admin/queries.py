@@ -101,6 +101,8 @@ class VideoRow:
     detail: str
     grid: Grid | None
     can_retry: bool
+    priority: str = ""  # of one that is not finished
+    is_paused: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -151,14 +153,6 @@ class VideoPage:
     @property
     def can_cancel(self) -> bool:
         return self.encode is not None and self.encode.state in ("planned", "encoding", "viewable")
-
-    @property
-    def is_paused(self) -> bool:
-        return self.encode is not None and self.encode.paused_at is not None
-
-    @property
-    def priority(self) -> str:
-        return Priority(self.encode.priority).word if self.encode else Priority.NORMAL.word
 
     @property
     def why(self) -> str:
@@ -306,7 +300,7 @@ def _row(video: Video, encode: Encode | None, size: tuple[int, int], now: dateti
     grid = read_grid(video.id, video.generation, now) if moves else None
     state, words, detail = _state_words(video, encode_state, grid, size[1])
     if encode is not None and encode.paused_at is not None and state in ("moving", "waiting"):
-        state, words, detail = "held", f"Paused at {grid.percent if grid else 0}%", PAUSED_WORDS
+        state, words, detail = "held", "Paused", PAUSED_WORDS
     return VideoRow(
         id=video.id,
         title=video.title,
@@ -321,6 +315,8 @@ def _row(video: Video, encode: Encode | None, size: tuple[int, int], now: dateti
         detail=detail,
         grid=grid,
         can_retry=encode_state in STOPPED_STATES,
+        priority=Priority(encode.priority).word if encode and encode.state in UNFINISHED else "",
+        is_paused=encode is not None and encode.paused_at is not None,
     )
 
 

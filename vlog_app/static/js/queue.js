@@ -82,7 +82,6 @@ function carry(by) {
 document.addEventListener("keydown", (event) => {
   const grip = event.target.closest?.("[data-grip]");
   if (event.key === "Escape" && lifted) return putBack();
-  if (event.key === "Escape") return document.querySelector("[data-menu][open]")?.removeAttribute("open");
   if (!grip) return;
   if (event.key === " ") {
     event.preventDefault();
@@ -103,9 +102,6 @@ document.addEventListener("click", (event) => {
     const menu = grip.closest(".job").querySelector("[data-menu]");
     menu.open = true;
     menu.querySelector(".menu-item").focus();
-  }
-  for (const menu of document.querySelectorAll("[data-menu][open]")) {
-    if (!menu.contains(event.target) && !(grip && menu.closest(".job") === grip.closest(".job"))) menu.open = false;
   }
   if (event.target.closest("[data-queue-show]")) {
     force = true;
