@@ -30,6 +30,7 @@ from .config import settings
 from .extensions import db
 from .models import Video
 from .services import checkpoints, fleet, publish, queue, segment_files
+from .services.worker_facts import encodes_on_gpu
 
 
 class LocalCoordinator:
@@ -41,7 +42,10 @@ class LocalCoordinator:
 
     def claim(self, worker: WorkerInfo, slot: Slot) -> Claim | None:
         with self._session():
-            return queue.claim_next_job(worker, slot)
+            claim = queue.claim_next_job(worker, slot)
+        if claim is not None and encodes_on_gpu(worker.facts):
+            self._bell.ring()  # whoever left this to the GPU need not wait for it with the rest
+        return claim
 
     def open_source(self, claim: Claim) -> Path:
         with self._session():

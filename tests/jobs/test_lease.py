@@ -138,3 +138,18 @@ def test_a_lease_that_was_left_is_renewed_no_more(
     renewals = coordinator.renewals
     SOON.wait(SHORT_S)
     assert coordinator.renewals == renewals
+
+
+def test_a_job_that_is_paused_is_given_back_like_one_of_a_worker_that_leaves(
+    short: Claim, coordinator: Moody, drain: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Lease(short, coordinator, drain) as lease:
+        lease.check_drain()
+        renew = coordinator.renew
+        monkeypatch.setattr(
+            type(coordinator), "renew", lambda _self, *about: replace(renew(*about), gives_back=True)
+        )
+        wait_until(lambda: lease.is_draining)
+        with pytest.raises(Drained):
+            lease.check_drain()
+    assert not drain.is_set()

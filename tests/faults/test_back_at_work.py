@@ -1,0 +1,74 @@
+"""Real workers: one that was killed goes on with its film at once; one whose film is paused lets go and takes it up."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from tests.faults.conftest import StartWorker, state_of
+from tests.faults.test_killed_worker import orphans, stop, wait_until
+from vlog_app.extensions import db
+from vlog_app.models import Attempt, Encode, Job, Video, Worker
+from vlog_app.services import control
+
+pytestmark = [pytest.mark.media, pytest.mark.timeout(420)]
+
+SOON_S = 5.0
+
+
+def at_work(pid: int) -> bool:
+    return leased() > 0 and bool(orphans(of=pid))
+
+
+def newest(model: Any) -> Any:
+    db.session.rollback()
+    return db.session.scalars(db.select(model).order_by(model.id.desc()).limit(1)).one()
+
+
+def leased() -> int:
+    db.session.rollback()
+    return db.session.scalar(db.select(db.func.count(Job.id)).where(Job.state == "leased")) or 0
+
+
+def test_a_killed_worker_is_back_at_its_film_within_seconds_of_its_start(
+    uploaded: Video, start_worker: StartWorker
+) -> None:
+    """By the database's clock, from its first word to its first job; its own leases would last two minutes."""
+    worker = start_worker()
+    wait_until(lambda: at_work(worker.pid))
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    held = leased()
+    last = newest(Attempt)
+    assert held > 0
+    again = start_worker()
+    wait_until(lambda: newest(Attempt).id > last.id)
+    row = newest(Worker)
+    begun = db.session.scalars(db.select(Attempt).where(Attempt.id > last.id).order_by(Attempt.id)).all()
+    assert begun, "nothing was taken up"
+    assert (begun[0].started_at - row.started_at).total_seconds() < SOON_S
+    lost = db.session.scalars(db.select(Attempt).where(Attempt.outcome == "lost")).all()
+    assert len(lost) == held
+    assert {attempt.job_id for attempt in lost} & {attempt.job_id for attempt in begun}
+    stop(again)
+
+
+def test_a_paused_film_is_let_go_at_a_segment_and_taken_up_where_it_stood(
+    uploaded: Video, start_worker: StartWorker
+) -> None:
+    encode_id = db.session.scalars(db.select(Encode.id).where(Encode.video_id == uploaded.id)).one()
+    worker = start_worker()
+    wait_until(lambda: at_work(worker.pid))
+    control.pause_encode(encode_id)
+    wait_until(lambda: leased() == 0)
+    wait_until(lambda: not orphans(of=worker.pid))
+    assert state_of(uploaded) != "ready"
+    outcomes = set(db.session.scalars(db.select(Attempt.outcome)))
+    assert outcomes <= {"finished", "released"}
+    last = newest(Attempt)
+    control.resume_encode(encode_id)
+    wait_until(lambda: newest(Attempt).id > last.id)
+    stop(worker)
