@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from jobs.contract import Slot, WorkerInfo
-from jobs.layout import ENCODE, Priority, Rank, place_of
+from jobs.layout import ENCODE, TAKES_TURNS, Priority, Rank, place_of
 from jobs.states import JobState
 
 from ..config import settings
@@ -69,7 +69,7 @@ def _near(session: Session, wanted: Select[Job], worker_id: str) -> Job | None:
         return None
     columns = wanted.with_only_columns(Job.place, Job.turn, Job.video_id, Job.rank)
     best = session.execute(columns.order_by(Job.place, Job.turn, Job.id).limit(1)).first()
-    if best is None or best.video_id == video_id or best.rank != Rank.BULK:
+    if best is None or best.video_id == video_id or best.rank not in TAKES_TURNS:
         return None
     in_reach = Job.turn.between(best.turn, best.turn + STAY_TURNS)
     return _first(session, wanted.where(Job.place == best.place, in_reach, Job.video_id == video_id))

@@ -71,11 +71,13 @@ def _take_init(rendition: Rendition, measured: Measured, folder: Path, init: Pat
     if init is None or not measured.init_sha256:
         raise Refused(f"segment {measured.index} of {measured.rendition} came without its header")
     if measured.init_sha256 not in rendition.inits:
-        place = folder / init_name(rendition.name, len(rendition.inits))
+        rendition.inits = [*rendition.inits, measured.init_sha256]
+    number = rendition.inits.index(measured.init_sha256)
+    place = folder / init_name(rendition.name, number)
+    if not place.is_file():  # a new one, or one that has gone from the disk
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(place, init.read_bytes())
-        rendition.inits = [*rendition.inits, measured.init_sha256]
-    return rendition.inits.index(measured.init_sha256)
+    return number
 
 
 def _rendition(session: Session, job: Job, name: str) -> Rendition:

@@ -102,7 +102,8 @@ def _unfold(session: Session, encode: Encode, broken: set[Cell], now: datetime) 
     makers = _makers(session, encode.id)
     for rendition in session.scalars(select(Rendition).where(Rendition.encode_id == encode.id)):
         index = rendition.index or {"durations": [], "sizes": [], "sha256": []}
-        facts = zip(index["durations"], index["sizes"], index["sha256"], strict=True)
+        inits = index.get("inits") or [0] * len(index["sizes"])
+        facts = zip(index["durations"], index["sizes"], index["sha256"], inits, strict=True)
         kept = [(n, *fact) for n, fact in enumerate(facts) if (rendition.name, n) not in broken]
         session.add_all(
             Segment(
@@ -111,14 +112,15 @@ def _unfold(session: Session, encode: Encode, broken: set[Cell], now: datetime) 
                 duration_s=duration_s,
                 size_bytes=size,
                 sha256=sha256,
+                init=init,
                 attempt_id=makers[rendition.name, number],
                 created_at=encode.finished_at or now,
             )
-            for number, duration_s, size, sha256 in kept
+            for number, duration_s, size, sha256, init in kept
         )
         rendition.index = None
         rendition.done_segments = len(kept)
-        rendition.size_bytes = sum(size for _, _, size, _ in kept)
+        rendition.size_bytes = sum(size for _, _, size, *_ in kept)
     session.flush()
 
 
