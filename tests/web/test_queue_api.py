@@ -98,3 +98,16 @@ def test_an_unknown_video_is_not_found(admin_client: FlaskClient, path: str) -> 
 @pytest.mark.parametrize("path", ["retry", "pause", "resume", "cancel", "priority", "retranscode"])
 def test_strangers_are_refused(stranger: FlaskClient, path: str) -> None:
     assert stranger.post(f"/api/videos/{film().id}/{path}", json={}).status_code == 401
+
+
+def test_the_page_of_a_finished_film_checks_its_files(admin_client: FlaskClient, ready: Video) -> None:
+    page = f"/videos/{ready.id}"
+    assert "Check files" in admin_client.get(page).text
+    whole = admin_client.post(f"/queue/videos/{ready.id}/check")
+    assert whole.location == f"{page}?whole=1"
+    assert "Every rung is whole" in admin_client.get(whole.location).text
+    segment(ready, "720p", 3).unlink()
+    assert admin_client.post(f"/queue/videos/{ready.id}/check").location == page
+    assert encode_of(ready).state == "viewable"
+    assert "Check files" not in admin_client.get(page).text
+    assert admin_client.post("/queue/videos/999/check").status_code == 404

@@ -28,9 +28,9 @@ from .queue import redo_jobs, reopen_encode, take_up_again
 from .samples import Cell, damaged_segments
 
 
-def make_again(encode_id: int, names: frozenset[str] | None, priority: Priority) -> list[str]:
+def make_again(encode_id: int, names: frozenset[str] | None, priority: Priority | None = None) -> list[str]:
     """Names of the rungs that are made (again) now, highest first; empty when all that were asked for are whole.
-    `names` None: every rung. Raises IllegalMove for a rung the film does not have.
+    `names` None: every rung; `priority` None: as before. Raises IllegalMove for a rung the film does not have.
     """
     session = db.session()
     encode = session.get_one(Encode, encode_id)
@@ -61,13 +61,13 @@ def _broken_cells(session: Session, encode: Encode) -> set[Cell]:
     return {(found.rendition, found.index) for found in damaged_segments(made, folder, {})}
 
 
-def _go_on(encode_id: int, wanted: frozenset[str], priority: Priority) -> list[str]:
+def _go_on(encode_id: int, wanted: frozenset[str], priority: Priority | None) -> list[str]:
     """A film that is not finished goes on, at this priority; its rungs that are whole stay as they are."""
     with transaction() as session:
         encode = session.get_one(Encode, encode_id, with_for_update=True)
         if encode.state not in (*STOPPED, *UNFINISHED):
             raise IllegalMove(f"the encode is {encode.state}")
-        encode.priority = int(priority)
+        encode.priority = encode.priority if priority is None else int(priority)
         if encode.state in STOPPED:
             take_up_again(session, encode, database_now(session))
         else:
@@ -82,7 +82,7 @@ def _unfinished(session: Session, encode_id: int, wanted: frozenset[str]) -> lis
     return [name for name in session.scalars(query.order_by(Rendition.position)) if name in wanted]
 
 
-def _reopen(encode_id: int, broken: set[Cell], priority: Priority) -> list[str]:
+def _reopen(encode_id: int, broken: set[Cell], priority: Priority | None) -> list[str]:
     with transaction() as session:
         encode = session.get_one(Encode, encode_id, with_for_update=True)
         if encode.state != "done":
@@ -91,7 +91,7 @@ def _reopen(encode_id: int, broken: set[Cell], priority: Priority) -> list[str]:
         _unfold(session, encode, broken, now)
         if not redo_jobs(session, encode, broken, now):
             raise IllegalMove("the jobs that made them are not known any more")
-        encode.priority = int(priority)
+        encode.priority = encode.priority if priority is None else int(priority)
         reopen_encode(session, encode, now)
         record(session, encode.video_id, EventKind.RETRIED, now)
         return _unfinished(session, encode_id, frozenset(name for name, _ in broken))

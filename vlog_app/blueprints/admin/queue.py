@@ -12,9 +12,10 @@ from flask import Response, abort, render_template, request, url_for
 from jobs.layout import Priority
 from jobs.states import IllegalMove
 
+from ...errors import Problem
 from ...extensions import limiter
 from ...fragments import local_path, render_block, see_other
-from ...services import control, workers
+from ...services import control, repair, workers
 from .blueprint import blueprint
 from .board import read_board
 from .receiving import wake_workers
@@ -81,6 +82,21 @@ def set_priority(video_id: int) -> Response:
 @blueprint.post("/queue/videos/<int:video_id>/<any(pause, resume, retry):verb>")
 def hold_video(video_id: int, verb: str) -> Response:
     return _act(video_id, VIDEO_VERBS[verb])
+
+
+@blueprint.post("/queue/videos/<int:video_id>/check")
+def check_files(video_id: int) -> Response:
+    """Look into a finished film, and make again what is missing or damaged."""
+    encode_id = control.current_encode(video_id)
+    if encode_id is None:
+        abort(404)
+    page = url_for("admin.video", video_id=video_id)
+    try:
+        names = repair.make_again(encode_id, None)
+    except IllegalMove as error:
+        raise Problem(409, "not_possible_now", f"That is not possible now: {error}.") from None
+    wake_workers()
+    return see_other(page if names else f"{page}?whole=1")
 
 
 def _act(video_id: int, verb: Callable[[int], None]) -> Response:

@@ -106,6 +106,7 @@ def _video_page(
         problems=problems or {},
         saved="saved" in request.args,
         late="late" in request.args,
+        whole="whole" in request.args,
         now=_now(),
     )
 
