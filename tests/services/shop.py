@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from flask import Flask, current_app
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from encoder.model import EncodePlan
 from jobs.contract import Claim, Report, Slot, WorkerInfo
 from tests.contract.conftest import ANY, ATLAS, must, segment_file
 from tests.factories import make_source, make_video
-from vlog_app.extensions import db
-from vlog_app.models import Attempt, Encode, Job, Rendition, Segment, Video
+from vlog_app.config import settings
+from vlog_app.extensions import db, transaction
+from vlog_app.models import Attempt, Encode, Hold, Job, Rendition, Segment, Video, Worker
 from vlog_app.services import checkpoints, queue
 from vlog_app.services.clock import SHIFT_KEY
 
@@ -99,3 +100,14 @@ def cells_in(video: Video) -> set[tuple[str, int]]:
 def state_of(video: Video) -> str:
     db.session.rollback()
     return db.session.get_one(Video, video.id, populate_existing=True).state
+
+
+def wipe() -> None:
+    """An installation as new: no film, no worker, and the clock as it is."""
+    current_app.config[SHIFT_KEY] = 0.0
+    with transaction() as session:
+        for model in (Video, Worker, Hold):
+            session.execute(delete(model))
+    for video in settings().videos_dir.glob("*/*"):
+        video.unlink()
+    assert db.session.scalar(select(Job.id).limit(1)) is None

@@ -13,7 +13,7 @@ from hypothesis import settings as examples
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import AppFactory
-from tests.services.queue_model import QueueMachine
+from tests.services.queue_machine import QueueMachine
 
 PATIENT = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 
