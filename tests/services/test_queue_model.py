@@ -31,9 +31,10 @@ def play(app: Flask, number: int, steps: int) -> None:
         run_state_machine_as_test(QueueMachine, settings=how)
 
 
+@pytest.mark.timeout(1200)  # seconds alone; a busy machine is no mistake
 @pytest.mark.usefixtures("database")
 def test_the_queue_does_what_a_plain_model_of_it_does(player: Flask) -> None:
-    play(player, 25, 40)
+    play(player, 16, 36)
 
 
 @pytest.mark.slow
