@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .contract import WorkerInfo
-from .devices import Devices
+from .devices import AtOnce, Devices
 from .periodic import Chore, run_chores
 from .runner import Tools
 from .worker import Bell, Worker
@@ -60,6 +60,7 @@ def run_local_worker(app: Flask, name: str | None = None) -> None:
         wall_multiplier=config.ffmpeg_timeout_base_multiplier,
         wall_min_s=config.ffmpeg_timeout_minimum,
         wall_max_s=config.ffmpeg_timeout_maximum,
+        at_once=AtOnce(None if config.parallel_qualities_auto else config.parallel_qualities),
     )
     with _only_one(config.work_dir / f"{name}.lock"):
         _clear(tools.work_root)

@@ -13,7 +13,7 @@ from encoder.errors import MediaError, OutputInvalid, StorageFull
 from encoder.process import Limits
 
 from .contract import Claim, Coordinator, Drained, Failure, Incomplete, LeaseLost, Refused, Report
-from .devices import Devices
+from .devices import AUTO, AtOnce, Devices
 from .kinds import encode, stills
 from .layout import AUDIO, COPY, ENCODE, POSTER, STORYBOARD
 from .lease import Lease
@@ -28,6 +28,7 @@ class Tools:
     ffmpeg: str
     work_root: Path
     devices: Devices = field(default_factory=Devices)
+    at_once: AtOnce = AUTO
     stall_s: float = 90
     wall_multiplier: float = 2.0
     wall_min_s: float = 300

@@ -143,6 +143,17 @@ class Settings(BaseModel):
     hwaccel_max_sessions: int = option(
         0, "How many encoders one GPU may run at once; 0 asks its driver.", ge=0, le=100
     )
+    parallel_qualities_auto: bool = option(
+        True,
+        "How many rungs one ffmpeg makes is left to the device: a CPU all with one decode, a GPU up to three, "
+        "one fewer than it has sessions.",
+    )
+    parallel_qualities: int = option(
+        1,
+        "Rungs that one ffmpeg makes when it is not left to the device; each group decodes once.",
+        ge=1,
+        le=6,
+    )
     streaming_format: Literal["hls_ts", "cmaf"] = option(
         "hls_ts",
         "Container of H.264 films: MPEG-TS, or CMAF (fragmented MP4, with a DASH manifest beside HLS).",

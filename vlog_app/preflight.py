@@ -152,6 +152,14 @@ def check_ffmpeg(config: Settings) -> Check:
         found = find_ffmpeg(config.ffmpeg)
     except FfmpegNotFound as error:
         return Check("ffmpeg", False, str(error))
+    codec = config.hwaccel_preferred_codec
+    if (name := found.lacks_for(codec)) is not None:
+        return Check(
+            "ffmpeg",
+            False,
+            f"VLOG_HWACCEL_PREFERRED_CODEC is {codec}, but ffmpeg {found.version} lacks {name}.",
+            "Set it to h264, or VLOG_FFMPEG to another ffmpeg.",
+        )
     return Check(
         "ffmpeg", True, f"ffmpeg {found.version} ({found.source}) with libx264 and aac: {found.path}"
     )
