@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from .contract import WorkerInfo
+from .contract import Slot, WorkerInfo
 from .devices import AtOnce, Devices
 from .periodic import Chore, run_chores
+from .queues import labels_of, listened_to
 from .runner import Tools
-from .worker import Bell, Worker
+from .worker import Bell, OpenInbox, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from vlog_app.ffmpeg import Ffmpeg
 
 BELL_FILE = ".bell"
+RING_AGAIN_S = 5  # how long a message that was lost may hold its job up
 
 
 class AlreadyRunning(Exception):
@@ -66,11 +68,13 @@ def run_local_worker(app: Flask, name: str | None = None) -> None:
         _clear(tools.work_root)
         worker = Worker(
             info,
-            LocalCoordinator(app, bell),
+            LocalCoordinator(app),
             tools,
             bell,
             poll_s=config.worker_poll_interval,
             heartbeat_s=config.worker_heartbeat_interval,
+            open_inbox=inboxes(app, tools.devices, name),
+            polls=config.job_queue_mode != "redis",
         )
         _stop_on_signal(worker.stop)
         test = threading.Thread(
@@ -78,6 +82,26 @@ def run_local_worker(app: Flask, name: str | None = None) -> None:
         )
         test.start()  # takes seconds where there is a GPU; work begins on the CPU meanwhile
         worker.run()
+
+
+def inboxes(app: Flask, devices: Devices, name: str) -> OpenInbox | None:
+    """An RQ worker for each slot, listening to what this host can do; None where workers only poll."""
+    from vlog_app.config import settings
+    from vlog_app.services import wakeup
+
+    with app.app_context():
+        link = wakeup.link() if settings().uses_rq else None
+    if link is None:
+        return None
+    from .rq_tasks import Inbox
+
+    def open_inbox(slot: Slot, carry_out: Callable[[int], object]) -> Inbox:
+        def names() -> list[str]:
+            return listened_to(slot, labels_of(devices.all))
+
+        return Inbox(link, f"{name}-{slot.name}", names, carry_out)
+
+    return open_inbox
 
 
 def run_scheduler(app: Flask) -> None:
@@ -90,7 +114,7 @@ def run_scheduler(app: Flask) -> None:
 def chores(app: Flask) -> tuple[Chore, ...]:
     """All housekeeping of this installation."""
     from vlog_app.config import settings
-    from vlog_app.services import admin_sessions, events, publish, queue, uploads
+    from vlog_app.services import admin_sessions, events, publish, queue, uploads, wakeup
 
     def within(call: Callable[[], Any]) -> Callable[[], object]:
         def run() -> object:
@@ -101,24 +125,15 @@ def chores(app: Flask) -> tuple[Chore, ...]:
 
     with app.app_context():
         sweep_s = settings().stale_job_check_interval
-        bell = bell_for(settings().storage_path)
-
-    def sweep() -> int:
-        freed = queue.sweep_expired_leases()
-        if freed:
-            bell.ring()
-        return freed
-
-    def finish_uploads() -> int:
-        finished = uploads.finish_interrupted_uploads()
-        if finished:
-            bell.ring()
-        return finished
+        rings = (
+            (Chore("unheard jobs", RING_AGAIN_S, within(wakeup.ring_again)),) if settings().uses_rq else ()
+        )
 
     return (
-        Chore("expired leases", min(sweep_s, 15), within(sweep)),
+        *rings,
+        Chore("expired leases", min(sweep_s, 15), within(queue.sweep_expired_leases)),
         Chore("unpublished encodes", sweep_s, within(publish.publish_finished)),
-        Chore("interrupted uploads", sweep_s, within(finish_uploads)),
+        Chore("interrupted uploads", sweep_s, within(uploads.finish_interrupted_uploads)),
         Chore("abandoned uploads", 3600, within(uploads.expire_uploads)),
         Chore("old sign-ins", 3600, within(admin_sessions.forget_expired)),
         Chore("old events", 3600, within(events.forget_old_events)),

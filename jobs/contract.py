@@ -139,7 +139,9 @@ class Coordinator(Protocol):
     except `fail` and `release`, which then do nothing.
     """
 
-    def claim(self, worker: WorkerInfo, slot: Slot) -> Claim | None: ...
+    def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
+        """The most wanted job this slot can take, or that one job; None when there is none or it may not be taken."""
+        ...
 
     def open_source(self, claim: Claim) -> Path:
         """A local path that ffmpeg can read."""

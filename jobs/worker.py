@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from .contract import Coordinator, Slot, WorkerInfo
 from .layout import AUDIO, COPY, ENCODE, POSTER, STORYBOARD, Rank
+from .queues import Heard
 from .runner import Tools, run_claim
 
 logger = logging.getLogger(__name__)
@@ -50,8 +52,23 @@ class Bell:
             return 0
 
 
+class Inbox(Protocol):
+    """Where one slot gets messages about single jobs, and carries them out."""
+
+    def listen(self) -> Heard: ...
+
+    def close(self) -> None: ...
+
+
+OpenInbox = Callable[[Slot, Callable[[int], object]], Inbox]
+
+
 class Worker:
-    """Runs slots until asked to stop. `stop()` lets the segment in flight land; a second one leaves at once."""
+    """Runs slots until asked to stop. `stop()` lets the segment in flight land; a second one leaves at once.
+
+    Without an inbox a slot polls, nudged by the bell. With one it hears messages; `polls` says whether it looks at
+    the queue by itself as well.
+    """
 
     def __init__(
         self,
@@ -63,6 +80,8 @@ class Worker:
         poll_s: float = 10.0,
         heartbeat_s: float = 30.0,
         slots: tuple[Slot, ...] = SLOTS,
+        open_inbox: OpenInbox | None = None,
+        polls: bool = True,
     ) -> None:
         self._info = info
         self._coordinator = coordinator
@@ -71,6 +90,8 @@ class Worker:
         self._poll_s = poll_s
         self._heartbeat_s = heartbeat_s
         self._slots = slots
+        self._open_inbox = open_inbox
+        self._polls = polls
         self._drain = threading.Event()
 
     def run(self) -> None:
@@ -97,30 +118,36 @@ class Worker:
         self._info = replace(self._info, facts={**self._info.facts, **facts})
 
     def _loop(self, slot: Slot) -> None:
+        inbox = self._open_inbox(slot, lambda job_id: self._once(slot, job_id)) if self._open_inbox else None
         while not self._drain.is_set():
             heard = self._bell.heard()
             try:
-                did_something = self._once(slot)
+                if not (self._polls and self._once(slot)):
+                    self._listen(heard, inbox)
             except Exception:
                 logger.exception("slot %s stumbled", slot.name)
                 self._drain.wait(ERROR_PAUSE_S)
-                continue
-            if not did_something:
-                self._listen(heard)
+        if inbox is not None:
+            inbox.close()
 
-    def _once(self, slot: Slot) -> bool:
-        claim = self._coordinator.claim(self._info, slot)
+    def _once(self, slot: Slot, job_id: int | None = None) -> bool:
+        if self._drain.is_set():
+            return False
+        claim = self._coordinator.claim(self._info, slot, job_id)
         if claim is None:
             return False
         run_claim(claim, self._coordinator, self._tools, self._drain, nice=slot.nice)
         return True
 
-    def _listen(self, heard: int) -> None:
-        """Until the bell rings, the poll interval is over, or we leave."""
+    def _listen(self, heard: int, inbox: Inbox | None) -> None:
+        """Until a message was carried out, the bell rings, the poll interval is over, or we leave."""
         until = time.monotonic() + self._poll_s
-        while time.monotonic() < until and self._bell.heard() == heard:
-            if self._drain.wait(BELL_CHECK_S):
+        while time.monotonic() < until and self._bell.heard() == heard and not self._drain.is_set():
+            said = Heard.AWAY if inbox is None else inbox.listen()
+            if said is Heard.MESSAGE:
                 return
+            if said is Heard.AWAY:
+                self._drain.wait(BELL_CHECK_S)
 
 
 def _retry(call: Callable[[], None], drain: threading.Event) -> None:

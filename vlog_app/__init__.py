@@ -18,20 +18,22 @@ def create_app(config: Settings | None = None, surface: Surface = "cli") -> Flas
     settings = config or load_settings()
     app.config["VLOG_SURFACE"] = surface
     config_module.init_app(app, settings)
-    _init_extensions(app)
+    _init_extensions(app, settings)
     _init_web(app, surface)
     return app
 
 
-def _init_extensions(app: Flask) -> None:
+def _init_extensions(app: Flask, settings: Settings) -> None:
     from . import cli, models  # noqa: F401  (models must be known before migrations look)
     from .extensions import db, htmx, limiter, migrate
+    from .services import wakeup
 
     db.init_app(app)
     migrate.init_app(app, db)
     htmx.init_app(app)
     limiter.init_app(app)
     cli.init_app(app)
+    wakeup.init_app(app, settings)
 
 
 def _init_web(app: Flask, surface: Surface) -> None:

@@ -19,6 +19,8 @@ PREFIX = "VLOG_"
 APP_KEY = "vlog.settings"
 RATE_LIMIT = r"^\d+ ?(/|per) ?(second|minute|hour|day)( ?; ?\d+ ?(/|per) ?(second|minute|hour|day))*$"
 FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
+EMBEDDED = "embedded"
+EMBEDDED_SOCKET = "redis/socket"
 HTTP_URL = r"^https?://[^\s/]+"
 
 
@@ -32,6 +34,17 @@ def _embedded_database(data: dict[str, Any]) -> str:
 
 def _local_admin(data: dict[str, Any]) -> str:
     return f"http://localhost:{data['admin_port']}"
+
+
+def _shared_counts(data: dict[str, Any]) -> str:
+    """Where Redis is, in the words of the library that counts requests; this process's memory without one."""
+    url = redis_address(str(data.get("redis_url", "")), data["storage_path"])
+    return f"redis+{url}" if url.startswith("unix:") else url or "memory://"
+
+
+def redis_address(url: str, storage: Path) -> str:
+    """`embedded` is the server that `flask vlog up` starts, on a socket that only this user may open."""
+    return f"unix://{storage / EMBEDDED_SOCKET}" if url == EMBEDDED else url
 
 
 def _split_csv(value: object) -> object:
@@ -57,6 +70,7 @@ Csv = Annotated[tuple[str, ...], BeforeValidator(_split_csv)]
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 DatabaseUrl = Annotated[str, BeforeValidator(_sqlalchemy_url)]
 HardwareKind = Literal["auto", "nvidia", "intel", "none"]
+QueueMode = Literal["database", "redis", "hybrid"]
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
 ]
@@ -199,6 +213,34 @@ class Settings(BaseModel):
         60, "Time between sweeps for lost leases and forgotten uploads.", unit="seconds", ge=1
     )
 
+    job_queue_mode: QueueMode = option(
+        "database",
+        "How workers hear of work: by looking into the database; by Redis; or by Redis with the database as a "
+        "fallback.",
+    )
+    redis_url: str = option(
+        "",
+        "Redis for messages, live pages and shared limits; empty is off, embedded starts the bundled server.",
+        allowed="a redis://, rediss:// or unix:// address, or embedded",
+        pattern=r"^$|^embedded$|^rediss?://.|^unix://.",
+    )
+    redis_pool_size: int = option(10, "Connections to Redis per process.", ge=1, le=1000)
+    redis_socket_timeout: float = option(
+        0.5, "Longest wait for an answer of Redis.", unit="seconds", gt=0, le=60
+    )
+    redis_socket_connect_timeout: float = option(
+        0.5, "Longest wait for a connection to Redis.", unit="seconds", gt=0, le=60
+    )
+    redis_health_check_interval: float = option(
+        30, "A connection that was idle this long is tested before it is used.", unit="seconds", gt=0
+    )
+    redis_pubsub_prefix: str = option(
+        "vlog",
+        "First part of the name of the channel for live pages.",
+        allowed="a name",
+        pattern=FOLDER_NAME,
+    )
+
     rate_limit_enabled: bool = option(True, "Limits on requests on or off.")
     rate_limit_public_default: str = option(
         "100/minute", "Requests of one visitor to a page.", pattern=RATE_LIMIT
@@ -210,9 +252,10 @@ class Settings(BaseModel):
         "600/hour", "Uploads begun by one address; the pieces of a file do not count.", pattern=RATE_LIMIT
     )
     rate_limit_storage_url: str = option(
-        "memory://",
-        "Where counts of requests are kept.",
+        _shared_counts,
+        "Where counts of requests are kept; empty is Redis where one is set, else each process's memory.",
         allowed="memory:// or a redis:// address",
+        shown="empty",
         pattern=r"^memory://|^rediss?://|^redis\+unix://",
     )
 
@@ -243,6 +286,11 @@ class Settings(BaseModel):
             raise ValueError(
                 f"VLOG_ADMIN_API_SECRET is set to nothing, which is allowed only while VLOG_BIND_ADDRESS "
                 f"is a loopback address; it is {self.bind_address}: set a secret, or bind to 127.0.0.1."
+            )
+        if self.job_queue_mode != "database" and not self.redis_url:
+            raise ValueError(
+                f"VLOG_JOB_QUEUE_MODE is {self.job_queue_mode}, which needs a Redis: set VLOG_REDIS_URL to its "
+                "address or to embedded, or set VLOG_JOB_QUEUE_MODE to database."
             )
         ports = {self.public_port, self.admin_port, self.worker_api_port}
         if len(ports) < 3:
@@ -277,6 +325,15 @@ class Settings(BaseModel):
     def work_dir(self) -> Path:
         """Scratch of running jobs; on the file system of the videos, so that a rename publishes."""
         return self.storage_path / ".work"
+
+    @property
+    def uses_rq(self) -> bool:
+        return self.job_queue_mode != "database"
+
+    @property
+    def redis_address(self) -> str:
+        """Empty without Redis."""
+        return redis_address(self.redis_url, self.storage_path)
 
     @property
     def lease_s(self) -> float:

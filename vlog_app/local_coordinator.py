@@ -24,7 +24,6 @@ from jobs.contract import (
     Unavailable,
     WorkerInfo,
 )
-from jobs.worker import Bell
 
 from .config import settings
 from .extensions import db
@@ -35,13 +34,12 @@ from .services import checkpoints, fleet, publish, queue, segment_files
 class LocalCoordinator:
     """See jobs.contract.Coordinator for what each verb promises."""
 
-    def __init__(self, app: Flask, bell: Bell) -> None:
+    def __init__(self, app: Flask) -> None:
         self._app = app
-        self._bell = bell
 
-    def claim(self, worker: WorkerInfo, slot: Slot) -> Claim | None:
+    def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
         with self._session():
-            return queue.claim_next_job(worker, slot)
+            return queue.claim_next_job(worker, slot, job_id)
 
     def open_source(self, claim: Claim) -> Path:
         with self._session():
@@ -73,7 +71,6 @@ class LocalCoordinator:
         with self._session():
             queue.finish_job(claim, report)
             publish.publish_finished()
-        self._bell.ring()  # finishing may have queued a storyboard
 
     def fail(self, claim: Claim, failure: Failure) -> None:
         with self._session():
@@ -82,7 +79,6 @@ class LocalCoordinator:
     def release(self, claim: Claim) -> None:
         with self._session():
             queue.release_job(claim)
-        self._bell.ring()
 
     def greet(self, worker: WorkerInfo) -> None:
         with self._session():

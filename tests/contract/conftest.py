@@ -12,7 +12,6 @@ from flask import Flask
 
 from encoder.model import EncodePlan, Segment
 from encoder.plan import make_plan
-from jobs.bootstrap import bell_for
 from jobs.contract import Claim, Coordinator, Slot, WorkerInfo
 from jobs.layout import AUDIO, ENCODE, POSTER, STORYBOARD
 from jobs.testing import FakeClock, MemoryCoordinator
@@ -104,7 +103,7 @@ def world(kind: str, database: str, request: pytest.FixtureRequest, tmp_path: Pa
     source.parent.mkdir(exist_ok=True)
     source.write_bytes(b"film")
     plan = EncodePlan.from_json(queue_plan(video))
-    yield LocalWorld(LocalCoordinator(app, bell_for(settings().storage_path)), plan, app, video)
+    yield LocalWorld(LocalCoordinator(app), plan, app, video)
 
 
 def queue_plan(video: Video) -> dict[str, object]:

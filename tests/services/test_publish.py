@@ -14,7 +14,6 @@ from flask import Flask
 
 from encoder.names import segment_name
 from encoder.probe import probe
-from jobs.bootstrap import bell_for
 from jobs.contract import Slot
 from jobs.runner import KINDS, Tools, run_claim
 from jobs.states import JobState
@@ -184,7 +183,7 @@ def test_a_real_film_plays_from_its_folder(format_app: Flask, ffmpeg_path: str, 
 
 def work(app: Flask, ffmpeg: str, folder: Path) -> None:
     """A worker's loop until the queue is empty."""
-    coordinator = LocalCoordinator(app, bell_for(settings().storage_path))
+    coordinator = LocalCoordinator(app)
     while claim := coordinator.claim(ATLAS, Slot("every", tuple(KINDS))):
         run_claim(claim, coordinator, Tools(ffmpeg=ffmpeg, work_root=folder), threading.Event())
 

@@ -31,7 +31,7 @@ from jobs.layout import COPY, ENCODE, ESSENTIAL, STORYBOARD, JobDraft, Rank
 from jobs.states import AttemptOutcome, IllegalMove, JobState, Move, sources_of, target_of
 
 from ..config import settings
-from ..extensions import db, transaction
+from ..extensions import db, news_of, transaction
 from ..models import Attempt, Encode, Job, Rendition, Segment, Video
 from .clock import database_now
 from .events import EventKind, record
@@ -45,16 +45,16 @@ NO_SPACE_WAIT_S = 60.0  # how soon a job that found the disk full looks again
 # --- the verbs of a worker -----------------------------------------------------------------------------------
 
 
-def claim_next_job(worker: WorkerInfo, slot: Slot) -> Claim | None:
-    """Lease the most wanted job this slot can take. An idle look takes no write lock."""
-    if _candidate(db.session(), slot) is None:
+def claim_next_job(worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
+    """Lease the most wanted job this slot can take, or only that one. An idle look takes no write lock."""
+    if _candidate(db.session(), slot, job_id) is None:
         return None
     with transaction() as session:
-        job = _candidate(session, slot)
+        job = _candidate(session, slot, job_id)
         return None if job is None else _lease(session, job, worker)
 
 
-def _candidate(session: Session, slot: Slot) -> Job | None:
+def _candidate(session: Session, slot: Slot, job_id: int | None) -> Job | None:
     query = (
         select(Job)
         .where(
@@ -67,6 +67,8 @@ def _candidate(session: Session, slot: Slot) -> Job | None:
         .limit(1)
         .with_for_update(skip_locked=True)
     )
+    if job_id is not None:
+        query = query.where(Job.id == job_id)
     return session.scalars(query).first()
 
 
@@ -367,7 +369,10 @@ def _move(session: Session, job_id: int, move: Move, *, token: str | None = None
     if token is not None:
         guarded = guarded.where(Job.lease_token == token)
     moved = session.execute(guarded.values(state=target_of(move).value, **values))
-    return bool(moved.rowcount == 1)  # type: ignore[attr-defined]
+    is_moved = bool(moved.rowcount == 1)  # type: ignore[attr-defined]
+    if is_moved and target_of(move) is JobState.QUEUED:
+        news_of(session).jobs.add(job_id)
+    return is_moved
 
 
 def _stop_jobs(session: Session, encode_id: int, now: datetime) -> None:

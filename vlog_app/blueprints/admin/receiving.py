@@ -10,9 +10,7 @@ from flask import request
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from encoder.errors import SourceUnreadable
-from jobs.bootstrap import bell_for
 
-from ...config import settings
 from ...errors import Problem
 from ...services.incoming import Busy, Gone, TooLong
 from ...services.uploads import UploadError
@@ -63,11 +61,6 @@ def receiving() -> Iterator[None]:
         except HTTPException:
             drain()
             raise
-
-
-def wake_workers() -> None:
-    """There is new work."""
-    bell_for(settings().storage_path).ring()
 
 
 def as_problem(error: Exception) -> Problem:

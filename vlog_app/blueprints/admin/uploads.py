@@ -17,7 +17,7 @@ from ...services import uploads
 from ...services.incoming import CHECKSUMS, Gone
 from ...services.uploads import Incoming, NewUpload, Received
 from .forms import take_form
-from .receiving import body_pieces, receiving, wake_workers
+from .receiving import body_pieces, receiving
 
 blueprint = Blueprint("admin_uploads", __name__)
 
@@ -196,12 +196,9 @@ def rename(upload_id: str) -> Response:
 
 
 def _append(upload_id: str, begin: int) -> tuple[int, Received | None]:
-    end, received = uploads.append(
+    return uploads.append(
         upload_id, begin, body_pieces(), announced=request.content_length, checksum=_checksum()
     )
-    if received is not None:
-        wake_workers()
-    return end, received
 
 
 def _announced() -> NewUpload:
