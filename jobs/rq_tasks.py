@@ -175,7 +175,7 @@ class Inbox:
         try:
             found = self._link.breaker.call(self._next)
         except FAILED:
-            self._worker = None
+            self._forget()
             return Heard.AWAY
         if found is None:
             return Heard.SILENCE
@@ -187,7 +187,11 @@ class Inbox:
         if self._worker is not None:
             with contextlib.suppress(*ERRORS):
                 self._worker.teardown()  # type: ignore[no-untyped-call]
-            self._worker.connection.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._worker is not None:
+            self._worker.connection.connection_pool.disconnect()
         self._worker = None
 
     def _next(self) -> tuple[Job, Queue] | None:
@@ -219,6 +223,6 @@ class Inbox:
             self._worker.execute_job(job, queue)
         except ERRORS:
             logger.info("Redis was not told of the end of a message", extra={"action": "message_end_lost"})
-            self._worker = None
+            self._forget()
         finally:
             _carry_out.reset(token)
