@@ -9,15 +9,15 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .contract import Slot, WorkerInfo
 from .devices import AtOnce, Devices
-from .periodic import Chore, run_chores
-from .queues import labels_of, listened_to
+from .periodic import LATE_S, Chore, Take, run_chores
+from .queues import CHORES, labels_of, listened_to
 from .runner import Tools
 from .worker import Bell, OpenInbox, Worker
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from vlog_app.config import Settings
     from vlog_app.ffmpeg import Ffmpeg
+
+    from .redis_link import RedisLink
 
 BELL_FILE = ".bell"
 RING_AGAIN_S = 5  # how long a message that was lost may hold its job up
@@ -86,11 +88,7 @@ def run_local_worker(app: Flask, name: str | None = None) -> None:
 
 def inboxes(app: Flask, devices: Devices, name: str) -> OpenInbox | None:
     """An RQ worker for each slot, listening to what this host can do; None where workers only poll."""
-    from vlog_app.config import settings
-    from vlog_app.services import wakeup
-
-    with app.app_context():
-        link = wakeup.link() if settings().uses_rq else None
+    link = _link_for_rq(app)
     if link is None:
         return None
     from .rq_tasks import Inbox
@@ -106,9 +104,48 @@ def inboxes(app: Flask, devices: Devices, name: str) -> OpenInbox | None:
 
 def run_scheduler(app: Flask) -> None:
     """Run housekeeping until SIGTERM."""
-    stop = threading.Event()
+    stop, todo = threading.Event(), chores(app)
     _stop_on_signal(stop.set)
-    run_chores(chores(app), stop)
+    ringing = _ringing(app, todo, stop)
+    if ringing is None:
+        run_chores(todo, stop, _lease_on_chores(app))
+        return
+    ringing.start()
+    run_chores(todo, stop, _lease_on_chores(app), late_s=LATE_S)
+    ringing.join()
+
+
+def _ringing(app: Flask, todo: Sequence[Chore], stop: threading.Event) -> threading.Thread | None:
+    """Housekeeping by Redis, where workers hear by it too."""
+    link = _link_for_rq(app)
+    if link is None:
+        return None
+    from .periodic import ChoreClock, answer, ring_chores
+    from .rq_tasks import Inbox
+
+    inbox = Inbox(
+        link, f"{socket.gethostname()}-chores", lambda: [CHORES], answer(todo, _lease_on_chores(app))
+    )
+    clock = ChoreClock(link, todo)
+    return threading.Thread(target=ring_chores, args=(clock, inbox, stop), name="chores")
+
+
+def _lease_on_chores(app: Flask) -> Take:
+    from vlog_app.services import chores as leases
+
+    def take(chore: Chore, *, late_s: float = 0.0, at_once: bool = False) -> float:
+        with app.app_context():
+            return leases.take(chore.name, chore.every_s, late_s=late_s, at_once=at_once)
+
+    return take
+
+
+def _link_for_rq(app: Flask) -> RedisLink | None:
+    from vlog_app.config import settings
+    from vlog_app.services import wakeup
+
+    with app.app_context():
+        return wakeup.link() if settings().uses_rq else None
 
 
 def chores(app: Flask) -> tuple[Chore, ...]:

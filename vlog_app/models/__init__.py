@@ -2,12 +2,13 @@
 
 from .admin import AdminSession, Upload
 from .catalog import Video
-from .fleet import Worker
+from .fleet import Chore, Worker
 from .work import Attempt, Encode, Event, Job, Rendition, Segment
 
 __all__ = [
     "AdminSession",
     "Attempt",
+    "Chore",
     "Encode",
     "Event",
     "Job",

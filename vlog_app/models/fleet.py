@@ -23,3 +23,12 @@ class Worker(db.Model):  # type: ignore[name-defined,misc]
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)
     stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Chore(db.Model):  # type: ignore[name-defined,misc]
+    """Housekeeping that several schedulers could do: whoever moves `due_at` on does it."""
+
+    __tablename__ = "chores"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime)

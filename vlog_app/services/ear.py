@@ -56,7 +56,8 @@ class Ear:
 
     def _subscribe(self) -> PubSub:
         """A connection that may be silent for long, unlike all others."""
-        channel = self._link.reader(self._link.options.timeout_s).pubsub()
+        client = self._link.reader(self._link.options.timeout_s)
+        channel: PubSub = client.pubsub()  # type: ignore[no-untyped-call]
         channel.subscribe(self._channel)
         return channel
 
