@@ -27,10 +27,12 @@ def _init_extensions(app: Flask, settings: Settings) -> None:
     from . import cli, models  # noqa: F401  (models must be known before migrations look)
     from .extensions import db, htmx, limiter, migrate
     from .services import wakeup
+    from .shared_counts import counts
 
     db.init_app(app)
     migrate.init_app(app, db)
     htmx.init_app(app)
+    app.config["RATELIMIT_STORAGE_URI"], app.config["RATELIMIT_STORAGE_OPTIONS"] = counts(settings)
     limiter.init_app(app)
     cli.init_app(app)
     wakeup.init_app(app, settings)

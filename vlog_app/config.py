@@ -37,9 +37,7 @@ def _local_admin(data: dict[str, Any]) -> str:
 
 
 def _shared_counts(data: dict[str, Any]) -> str:
-    """Where Redis is, in the words of the library that counts requests; this process's memory without one."""
-    url = redis_address(str(data.get("redis_url", "")), data["storage_path"])
-    return f"redis+{url}" if url.startswith("unix:") else url or "memory://"
+    return redis_address(str(data.get("redis_url", "")), data["storage_path"]) or "memory://"
 
 
 def redis_address(url: str, storage: Path) -> str:
@@ -256,7 +254,7 @@ class Settings(BaseModel):
         "Where counts of requests are kept; empty is Redis where one is set, else each process's memory.",
         allowed="memory:// or a redis:// address",
         shown="empty",
-        pattern=r"^memory://|^rediss?://|^redis\+unix://",
+        pattern=r"^memory://|^rediss?://|^(redis\+)?unix://",
     )
 
     sse_heartbeat_interval: float = option(
@@ -383,7 +381,6 @@ def init_app(app: Flask, value: Settings) -> None:
         SQLALCHEMY_DATABASE_URI=value.database_url,
         SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": not value.uses_sqlite},
         RATELIMIT_ENABLED=value.rate_limit_enabled,
-        RATELIMIT_STORAGE_URI=value.rate_limit_storage_url,
         TRUSTED_HOSTS=list(value.trusted_hosts) or None,
     )
     if app.config.get("VLOG_SURFACE") != "cli":  # a command signs nothing, and must run on a broken storage

@@ -26,6 +26,7 @@ from jobs.states import JobState
 from ..config import Settings, settings
 from ..extensions import News, committed, db, news_of
 from ..models import Event, Job, Worker
+from ..redis_links import link_to
 from .clock import database_now
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ AWAY = {
 
 
 def init_app(app: Flask, config: Settings) -> None:
-    app.extensions[LINK_KEY] = _Post(_connect(config))
+    address = config.redis_address
+    app.extensions[LINK_KEY] = _Post(link_to(config, address) if address else None)
     committed.connect(_tell, app)
 
 
@@ -169,21 +171,6 @@ def trouble() -> str | None:
 def _post() -> _Post:
     post: _Post = current_app.extensions[LINK_KEY]
     return post
-
-
-def _connect(config: Settings) -> RedisLink | None:
-    if not config.redis_address:
-        return None
-    from jobs.redis_link import RedisLink, RedisOptions
-
-    options = RedisOptions(
-        config.redis_address,
-        pool_size=config.redis_pool_size,
-        timeout_s=config.redis_socket_timeout,
-        connect_timeout_s=config.redis_socket_connect_timeout,
-        health_check_s=config.redis_health_check_interval,
-    )
-    return RedisLink(options)
 
 
 def _ask(do: Callable[[Any], T]) -> T | None:
