@@ -1,77 +1,43 @@
 """The settings: one typed value read once from VLOG_* names; nothing else here reads the environment."""
 
 import difflib
-import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from flask import Flask, current_app
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .secret_files import secret_key
 from .setting_names import OTHER_READERS, RESERVED, RETIRED
+from .setting_types import (
+    FOLDER_NAME,
+    HTTP_URL,
+    RATE_LIMIT,
+    AbsolutePath,
+    Csv,
+    DatabaseUrl,
+    HardwareKind,
+    Preset,
+    QueueMode,
+    embedded_database,
+    local_admin,
+    parse_address,
+    redis_address,
+    require_network,
+    require_redis,
+    shared_counts,
+)
 from .setting_words import SettingRow, allowed_text, display, extra_of, option, row
 
 PREFIX = "VLOG_"
 # Held by the Flask app so that a request, a command and a job all see the same value.
 APP_KEY = "vlog.settings"
-RATE_LIMIT = r"^\d+ ?(/|per) ?(second|minute|hour|day)( ?; ?\d+ ?(/|per) ?(second|minute|hour|day))*$"
-FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
-EMBEDDED = "embedded"
-EMBEDDED_SOCKET = "redis/socket"
-HTTP_URL = r"^https?://[^\s/]+"
 
 
 class SettingsError(Exception):
     """A setting is wrong; the text is one sentence for the person who set it."""
-
-
-def _embedded_database(data: dict[str, Any]) -> str:
-    return f"sqlite:///{data['storage_path'] / 'vlog.db'}"
-
-
-def _local_admin(data: dict[str, Any]) -> str:
-    return f"http://localhost:{data['admin_port']}"
-
-
-def _shared_counts(data: dict[str, Any]) -> str:
-    return redis_address(str(data.get("redis_url", "")), data["storage_path"]) or "memory://"
-
-
-def redis_address(url: str, storage: Path) -> str:
-    """`embedded` is the server that `flask vlog up` starts, on a socket that only this user may open."""
-    return f"unix://{storage / EMBEDDED_SOCKET}" if url == EMBEDDED else url
-
-
-def _split_csv(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _absolute(value: object) -> object:
-    return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
-
-
-def _sqlalchemy_url(value: object) -> object:
-    """SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3, and refuses postgres://; people paste both."""
-    if isinstance(value, str):
-        for scheme in ("postgres://", "postgresql://"):
-            if value.startswith(scheme):
-                return "postgresql+psycopg2://" + value.removeprefix(scheme)
-    return value
-
-
-Csv = Annotated[tuple[str, ...], BeforeValidator(_split_csv)]
-AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
-DatabaseUrl = Annotated[str, BeforeValidator(_sqlalchemy_url)]
-HardwareKind = Literal["auto", "nvidia", "intel", "none"]
-QueueMode = Literal["database", "redis", "hybrid"]
-Preset = Literal[
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
-]
 
 
 class Settings(BaseModel):
@@ -95,7 +61,7 @@ class Settings(BaseModel):
         "uploads", "Folder under the storage root for sources.", allowed="a folder name", pattern=FOLDER_NAME
     )
     database_url: DatabaseUrl = option(
-        _embedded_database,
+        embedded_database,
         "Database; empty is an embedded SQLite file under the storage root.",
         allowed="a sqlite:/// or postgresql:// address",
         shown="empty",
@@ -250,7 +216,7 @@ class Settings(BaseModel):
         "600/hour", "Uploads begun by one address; the pieces of a file do not count.", pattern=RATE_LIMIT
     )
     rate_limit_storage_url: str = option(
-        _shared_counts,
+        shared_counts,
         "Where counts of requests are kept; empty is Redis where one is set, else each process's memory.",
         allowed="memory:// or a redis:// address",
         shown="empty",
@@ -265,7 +231,7 @@ class Settings(BaseModel):
     )
 
     admin_api_url: str = option(
-        _local_admin,
+        local_admin,
         "Admin site the command line talks to.",
         shown="http://localhost:9001",
         allowed="an http or https address",
@@ -279,17 +245,13 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check_addresses(self) -> "Settings":
         for proxy in self.trusted_proxies:
-            _require_network(proxy)
+            require_network(proxy)
         if not self.is_loopback and self.admin_api_secret == "":
             raise ValueError(
                 f"VLOG_ADMIN_API_SECRET is set to nothing, which is allowed only while VLOG_BIND_ADDRESS "
                 f"is a loopback address; it is {self.bind_address}: set a secret, or bind to 127.0.0.1."
             )
-        if self.job_queue_mode != "database" and not self.redis_url:
-            raise ValueError(
-                f"VLOG_JOB_QUEUE_MODE is {self.job_queue_mode}, which needs a Redis: set VLOG_REDIS_URL to its "
-                "address or to embedded, or set VLOG_JOB_QUEUE_MODE to database."
-            )
+        require_redis(self.job_queue_mode, self.redis_url)
         ports = {self.public_port, self.admin_port, self.worker_api_port}
         if len(ports) < 3:
             raise ValueError(
@@ -300,7 +262,7 @@ class Settings(BaseModel):
 
     @property
     def is_loopback(self) -> bool:
-        return _parse_address(self.bind_address).is_loopback
+        return parse_address(self.bind_address).is_loopback
 
     @property
     def uses_sqlite(self) -> bool:
@@ -347,25 +309,6 @@ class Settings(BaseModel):
             row(variable_name(name), field, getattr(self, name))
             for name, field in type(self).model_fields.items()
         ]
-
-
-def _parse_address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    try:
-        return ipaddress.ip_address("127.0.0.1" if value == "localhost" else value)
-    except ValueError:
-        raise ValueError(
-            f'VLOG_BIND_ADDRESS is "{value}": it must be an IP address such as 127.0.0.1 or 0.0.0.0.'
-        ) from None
-
-
-def _require_network(value: str) -> None:
-    try:
-        ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        raise ValueError(
-            f'VLOG_TRUSTED_PROXIES holds "{value}": each entry must be an IP address or a network, '
-            "such as 10.0.0.0/8."
-        ) from None
 
 
 def settings() -> Settings:

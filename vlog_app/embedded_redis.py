@@ -6,7 +6,8 @@ import importlib.util
 import os
 from pathlib import Path
 
-from .config import EMBEDDED_SOCKET, Settings
+from .config import Settings
+from .setting_types import EMBEDDED_SOCKET
 
 LONGEST_SOCKET = 100  # bytes; the system's limit is 107
 

@@ -15,10 +15,11 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from . import devices, embedded_redis
-from .config import EMBEDDED, Settings, variable_name
+from .config import Settings, variable_name
 from .ffmpeg import FfmpegNotFound, find_ffmpeg
 from .redis_links import link_to
 from .secret_files import admin_secret
+from .setting_types import EMBEDDED
 from .setting_words import display
 
 # File systems that other machines write too. SQLite's write-ahead log needs memory shared by all its users.

@@ -10,7 +10,8 @@ from flask import Flask
 from flask.cli import with_appcontext
 
 from .. import Surface, create_app
-from ..config import EMBEDDED, Settings, notices, settings
+from ..config import Settings, notices, settings
+from ..setting_types import EMBEDDED
 
 if TYPE_CHECKING:
     from ..supervisor import Program
