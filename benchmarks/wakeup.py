@@ -32,6 +32,7 @@ from vlog_app.models import Event
 MODES = ("database", "redis", "hybrid")
 LOOK_S = 0.002
 PATIENCE_S = 120.0
+QUIET_S = 2.0
 SETTLE_S = 3.0  # the worker has tested its devices and listens
 
 
@@ -68,9 +69,17 @@ def _measure(site: Site, film: Path, number: int) -> float:
         while http.get(f"{site.public_url}/api/videos/{slug}/progress").json()["status"] != "ready":
             assert time.monotonic() < until, site.log.read_text()
             time.sleep(0.1)
-    while orphans(of=worker):
-        time.sleep(0.1)
+    _until_idle(worker)
     return started_at - _uploaded_at(site)
+
+
+def _until_idle(worker: int) -> None:
+    """A ready film may still get its storyboard: none of its ffmpegs must be taken for the next one's."""
+    quiet_since = time.monotonic()
+    while time.monotonic() - quiet_since < QUIET_S:
+        if orphans(of=worker):
+            quiet_since = time.monotonic()
+        time.sleep(0.05)
 
 
 def _watch(worker: int, send: Callable[[], httpx2.Response]) -> float:

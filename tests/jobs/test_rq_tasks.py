@@ -19,24 +19,11 @@ from jobs.layout import ENCODE, Rank
 from jobs.queues import Heard, Note, send, waiting, withdraw
 from jobs.redis_link import RedisLink, RedisOptions
 from jobs.rq_tasks import LISTEN_S, Inbox
-from tests.provision.proxy import Wire, wired
-from tests.provision.redis import Redis, running_redis
+from tests.provision.proxy import Wire
+from tests.provision.redis import Redis
 
 QUEUE = "encode-cpu-high"
 NOTE = Note(7, ENCODE, Rank.LEAD)
-
-
-@pytest.fixture
-def server() -> Iterator[Redis]:
-    """A Redis of this test's own, to be killed."""
-    with running_redis() as server:
-        yield server
-
-
-@pytest.fixture
-def wire(server: Redis) -> Iterator[Wire]:
-    with wired(server.path) as wire:
-        yield wire
 
 
 @pytest.fixture
@@ -184,21 +171,23 @@ def test_what_waits_can_be_read_and_taken_back(client: redis.Redis) -> None:
 # --- a Redis that goes ---------------------------------------------------------------------------------------
 
 
-def test_a_redis_that_dies_while_a_job_runs_does_not_harm_the_job(server: Redis, done: list[object]) -> None:
-    link = RedisLink(RedisOptions(server.url))
+def test_a_redis_that_dies_while_a_job_runs_does_not_harm_the_job(
+    own_redis: Redis, done: list[object]
+) -> None:
+    link = RedisLink(RedisOptions(own_redis.url))
 
     def work(job_id: object) -> None:
-        server.kill()
+        own_redis.kill()
         done.append(job_id)
 
     inbox = Inbox(link, "atlas-urgent", lambda: [QUEUE], work)
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(own_redis.url) as client:
         send(client, [(QUEUE, NOTE)])
     assert inbox.listen() is Heard.MESSAGE
     assert done == [7]
     assert inbox.listen() is Heard.AWAY
-    server.start()
-    with redis.Redis.from_url(server.url) as client:
+    own_redis.start()
+    with redis.Redis.from_url(own_redis.url) as client:
         send(client, [(QUEUE, Note(8, ENCODE, Rank.LEAD))])
     inbox._carry_out = done.append
     until(lambda: inbox.listen() is Heard.MESSAGE)

@@ -17,8 +17,7 @@ from jobs.queues import job_of, send, waiting
 from tests.conftest import AppFactory
 from tests.contract.conftest import ATLAS, ENCODES, SOUND
 from tests.factories import make_source, make_video
-from tests.provision.proxy import Wire, wired
-from tests.provision.redis import Redis
+from tests.provision.proxy import Wire
 from tests.services.shop import OVER, film, jobs_of, pass_time, take
 from vlog_app.config import Settings
 from vlog_app.extensions import transaction
@@ -32,13 +31,6 @@ CARD = Device(DeviceKind.NVIDIA, name="L4", encoders=(Encoder("h264", "h264_nven
 @pytest.fixture
 def config(config: Settings, redis_url: str) -> Settings:
     return config.model_copy(update={"job_queue_mode": "hybrid", "redis_url": redis_url})
-
-
-@pytest.fixture
-def app(app_factory: AppFactory) -> Iterator[Flask]:
-    app = app_factory("cli")
-    with app.app_context():
-        yield app
 
 
 @pytest.fixture
@@ -218,12 +210,6 @@ def test_doubled_messages_lead_to_one_attempt(client: redis.Redis) -> None:
 
 
 # --- Redis away
-
-
-@pytest.fixture
-def wire(redis_server: Redis) -> Iterator[Wire]:
-    with wired(redis_server.path) as wire:
-        yield wire
 
 
 @pytest.mark.parametrize("fault", ["cut", "swallow"])

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from tests.conftest import ADMIN_SECRET, AppFactory
 from tests.factories import make_video, utc_now
-from tests.provision.proxy import Wire, wired
+from tests.provision.proxy import Wire
 from tests.provision.redis import Redis
 from tests.web.test_live import listening
 from vlog_app.blueprints.admin import live as stream_module
@@ -23,12 +23,6 @@ from vlog_app.services import live
 from vlog_app.services.events import EventKind, record
 
 NEVER_S = 600.0
-
-
-@pytest.fixture
-def wire(redis_server: Redis, redis_url: str) -> Iterator[Wire]:
-    with wired(redis_server.path) as wire:
-        yield wire
 
 
 @pytest.fixture

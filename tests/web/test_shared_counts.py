@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 from limits import RateLimitItemPerMinute
@@ -11,19 +10,12 @@ from limits.strategies import FixedWindowRateLimiter
 
 from jobs.redis_link import RedisLink, RedisOptions
 from tests.conftest import ADMIN_SECRET, AppFactory
-from tests.provision.proxy import Wire, wired
-from tests.provision.redis import Redis
+from tests.provision.proxy import Wire
 from vlog_app.services.admin_sessions import MAX_TRIES
 from vlog_app.shared_counts import SharedCounts
 
 THREE = RateLimitItemPerMinute(3)
 SAME = {"Sec-Fetch-Site": "same-origin"}
-
-
-@pytest.fixture
-def wire(redis_server: Redis, redis_url: str) -> Iterator[Wire]:
-    with wired(redis_server.path) as wire:
-        yield wire
 
 
 def limiter(url: str) -> FixedWindowRateLimiter:
