@@ -121,3 +121,10 @@ def test_doctor_names_the_encoder_that_the_codec_of_films_would_need(
     assert not check.is_ok
     assert "libsvtav1" in check.detail
     assert check_ffmpeg(wanted.model_copy(update={"hwaccel_preferred_codec": "h264"})).is_ok
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "x" * 41, "-x"])
+def test_a_worker_is_not_named_like_a_path(app: Flask, name: str) -> None:
+    result = app.test_cli_runner().invoke(args=["vlog", "worker", "run", f"--name={name}"])
+    assert result.exit_code == 2
+    assert "use up to 40 letters, digits, dots and dashes" in result.output

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from tests.faults.test_killed_worker import orphans
 from tests.films import numbered_film
 from tests.provision.proxy import Wire
 from tests.provision.redis import Redis
-from tests.provision.site import Site, running_site
+from tests.provision.site import ROOT, Site, running_site
 
 PATIENCE_S = 200.0
 
@@ -109,6 +111,40 @@ def test_redis_dies_in_the_middle_and_comes_back_empty(
         own_redis.start()
         owner.until_ready(slug)
         owner.until_ready(owner.upload(film, "Another"))
+
+
+@pytest.mark.slow
+def test_two_workers_share_the_messages(film: Path, own_redis: Redis, tmp_path: Path) -> None:
+    with (
+        site_in("redis", tmp_path, own_redis.url) as (site, owner),
+        second_worker(site, own_redis.url) as log,
+    ):
+        slugs = [owner.upload(film, f"Film {number}") for number in range(3)]
+        for slug in slugs:
+            owner.until_ready(slug)
+        assert "job finished" in log.read_text()
+        assert "job finished" in site.log.read_text()
+        assert "lease lost" not in log.read_text() + site.log.read_text()
+
+
+@contextmanager
+def second_worker(site: Site, url: str) -> Iterator[Path]:
+    """Beside the one of the site, on the same storage. Yields its log."""
+    log = site.storage.parent / "second.log"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "VLOG_STORAGE_PATH": str(site.storage),
+        "VLOG_JOB_QUEUE_MODE": "redis",
+        "VLOG_REDIS_URL": url,
+    }
+    argv = [sys.executable, "-m", "flask", "--app", "wsgi", "vlog", "worker", "run", "--name", "second"]
+    with log.open("w") as output:
+        process = subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        yield log
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 @pytest.mark.slow

@@ -1,10 +1,14 @@
 """`flask vlog worker`: the local worker."""
 
+import re
+
 import click
 from flask.cli import with_appcontext
 
 from .. import create_app
 from ..config import Settings, settings
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9.-]{0,39}"  # it names a folder
 
 
 @click.group("worker")
@@ -13,13 +17,16 @@ def worker() -> None:
 
 
 @worker.command("run")
+@click.option("--name", help="Needed for a second worker on one machine; else the machine's own name.")
 @with_appcontext
-def run() -> None:
-    """Take jobs until stopped; the segment in hand is finished first."""
-    run_worker(settings())
+def run(name: str | None) -> None:
+    """Take jobs until stopped; the segment in hand is finished first. VLOG_JOB_QUEUE_MODE makes it an RQ worker."""
+    if name is not None and not re.fullmatch(NAME, name):
+        raise click.BadParameter("use up to 40 letters, digits, dots and dashes", param_hint="--name")
+    run_worker(settings(), name)
 
 
-def run_worker(config: Settings) -> None:
+def run_worker(config: Settings, name: str | None = None) -> None:
     """Raises SystemExit with one sentence when this cannot be a worker."""
     from jobs.bootstrap import AlreadyRunning, run_local_worker
 
@@ -28,6 +35,6 @@ def run_worker(config: Settings) -> None:
 
     log_to_stderr()
     try:
-        run_local_worker(create_app(config, surface="cli"))
+        run_local_worker(create_app(config, surface="cli"), name)
     except (AlreadyRunning, FfmpegNotFound) as error:
         raise SystemExit(str(error)) from None
