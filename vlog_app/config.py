@@ -1,6 +1,5 @@
 """The settings: one typed value read once from VLOG_* names; nothing else here reads the environment."""
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from flask import Flask, current_app
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .secret_files import secret_key
-from .setting_names import OTHER_READERS, RESERVED, RETIRED
+from .setting_names import is_read, notice
 from .setting_types import (
     FOLDER_NAME,
     HTTP_URL,
@@ -199,10 +198,7 @@ class Settings(BaseModel):
         30, "A connection that was idle this long is tested before it is used.", unit="seconds", gt=0
     )
     redis_pubsub_prefix: str = option(
-        "vlog",
-        "First part of the name of the channel for live pages.",
-        allowed="a name",
-        pattern=FOLDER_NAME,
+        "vlog", "First part of the name of the channel for live pages.", allowed="a name", pattern=FOLDER_NAME
     )
 
     rate_limit_enabled: bool = option(True, "Limits on requests on or off.")
@@ -352,8 +348,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def notices(environ: Mapping[str, str] | None = None) -> list[str]:
     """One sentence for each VLOG_* name that is set and not read."""
     source = os.environ if environ is None else environ
-    names = [name for name in sorted(source) if name.startswith(PREFIX) and not _is_read(name)]
-    return [_notice(name) for name in names]
+    known = known_variables()
+    names = [name for name in sorted(source) if name.startswith(PREFIX) and not is_read(name, known)]
+    return [notice(name, known) for name in names]
 
 
 def _known_values(environ: Mapping[str, str]) -> dict[str, str]:
@@ -383,21 +380,6 @@ def variable_name(field_name: str) -> str:
 
 def known_variables() -> tuple[str, ...]:
     return tuple(variable_name(name) for name in Settings.model_fields)
-
-
-def _is_read(name: str) -> bool:
-    known = known_variables()
-    return name in known or name.removesuffix("_FILE") in known or name in OTHER_READERS
-
-
-def _notice(name: str) -> str:
-    if name in RETIRED:
-        return f"{name} is no longer used: {RETIRED[name]}."
-    if name in RESERVED:
-        return f"{name} is known but this version does not use it yet."
-    nearest = difflib.get_close_matches(name, (*known_variables(), *RESERVED), n=1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else "."
-    return f"{name} is not a setting of VLog and was ignored{hint}"
 
 
 def _sentence(error: ValidationError) -> str:

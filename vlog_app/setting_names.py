@@ -1,4 +1,7 @@
-"""Names of VLOG_* variables that are known but not settings of this version."""
+"""Names of VLOG_* variables that are known but not settings of this version, and what to say about them."""
+
+import difflib
+from collections.abc import Sequence
 
 # Names that existing installations set: accepted with one notice each, so that their files go on working.
 RESERVED: tuple[str, ...] = tuple(
@@ -30,3 +33,18 @@ RETIRED: dict[str, str] = {
 
 # Read by ./run, ./test and the test suite, never by the application.
 OTHER_READERS: frozenset[str] = frozenset({"VLOG_PYTHON", "VLOG_CHROMIUM", "VLOG_TEST_POSTGRES_URL"})
+
+
+def is_read(name: str, known: Sequence[str]) -> bool:
+    """`known`: the variables that are settings of this version."""
+    return name in known or name.removesuffix("_FILE") in known or name in OTHER_READERS
+
+
+def notice(name: str, known: Sequence[str]) -> str:
+    if name in RETIRED:
+        return f"{name} is no longer used: {RETIRED[name]}."
+    if name in RESERVED:
+        return f"{name} is known but this version does not use it yet."
+    nearest = difflib.get_close_matches(name, (*known, *RESERVED), n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else "."
+    return f"{name} is not a setting of VLog and was ignored{hint}"
