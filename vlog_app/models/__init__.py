@@ -2,7 +2,7 @@
 
 from .admin import AdminSession, Upload
 from .catalog import Video
-from .fleet import Worker
+from .fleet import Worker, WorkerKey
 from .work import Attempt, Encode, Event, Job, Rendition, Segment
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "Upload",
     "Video",
     "Worker",
+    "WorkerKey",
 ]
