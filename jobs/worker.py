@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from .contract import Coordinator, Slot, WorkerInfo
+from .contract import Coordinator, Dismissed, Slot, Unavailable, WorkerInfo
 from .layout import AUDIO, COPY, ENCODE, POSTER, STORYBOARD, Rank
 from .runner import Tools, run_claim
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 BELL_CHECK_S = 0.1  # a stat of one file: how soon new work is noticed
 ERROR_PAUSE_S = 2.0
@@ -27,6 +30,12 @@ SLOTS = (
     Slot("copy", (COPY,), nice=0),
     Slot("sound", (AUDIO,), nice=5),
 )
+
+
+class Hearable(Protocol):
+    """Changes when there may be new work."""
+
+    def heard(self) -> int: ...
 
 
 class Bell:
@@ -58,11 +67,12 @@ class Worker:
         info: WorkerInfo,
         coordinator: Coordinator,
         tools: Tools,
-        bell: Bell,
+        bell: Hearable,
         *,
         poll_s: float = 10.0,
         heartbeat_s: float = 30.0,
         slots: tuple[Slot, ...] = SLOTS,
+        drain: threading.Event | None = None,
     ) -> None:
         self._info = info
         self._coordinator = coordinator
@@ -71,19 +81,27 @@ class Worker:
         self._poll_s = poll_s
         self._heartbeat_s = heartbeat_s
         self._slots = slots
-        self._drain = threading.Event()
+        self._drain = drain or threading.Event()
+        self._is_away = False
+        self.dismissal: Dismissed | None = None
 
     def run(self) -> None:
-        """Blocks until every slot has ended."""
-        _retry(lambda: self._coordinator.greet(self._info), self._drain)
+        """Blocks until every slot has ended. `dismissal` then says whether the worker was sent away."""
+        while self._attempt(self._greet) is None:
+            if self._drain.wait(ERROR_PAUSE_S):
+                return
         threads = [threading.Thread(target=self._loop, args=(slot,), name=slot.name) for slot in self._slots]
         for thread in threads:
             thread.start()
         while not self._drain.wait(self._heartbeat_s):
-            _attempt(lambda: self._coordinator.beat(self._info))
+            self._attempt(lambda: self._coordinator.beat(self._info))
         for thread in threads:
             thread.join()
-        _attempt(lambda: self._coordinator.farewell(self._info))
+        self._attempt(lambda: self._coordinator.farewell(self._info))
+
+    def _greet(self) -> bool:
+        self._coordinator.greet(self._info)
+        return True
 
     def stop(self) -> None:
         self._drain.set()
@@ -99,13 +117,10 @@ class Worker:
     def _loop(self, slot: Slot) -> None:
         while not self._drain.is_set():
             heard = self._bell.heard()
-            try:
-                did_something = self._once(slot)
-            except Exception:
-                logger.exception("slot %s stumbled", slot.name)
-                self._drain.wait(ERROR_PAUSE_S)
-                continue
-            if not did_something:
+            did_something = self._attempt(lambda: self._once(slot))
+            if did_something is None:
+                self._drain.wait(ERROR_PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311  (spreads load)
+            elif not did_something:
                 self._listen(heard)
 
     def _once(self, slot: Slot) -> bool:
@@ -115,23 +130,31 @@ class Worker:
         run_claim(claim, self._coordinator, self._tools, self._drain, nice=slot.nice)
         return True
 
+    def _attempt(self, call: Callable[[], T]) -> T | None:
+        """What the call says; None when it failed. A worker that is sent away leaves."""
+        try:
+            said = call()
+        except Dismissed as dismissal:
+            self.dismissal = dismissal
+            self.stop()
+        except Unavailable as away:
+            self._say_away(away)
+        except Exception:
+            logger.exception("the coordinator stumbled")
+        else:
+            self._is_away = False
+            return said
+        return None
+
+    def _say_away(self, away: Unavailable) -> None:
+        """Once, however often it is tried again."""
+        if not self._is_away:
+            logger.warning("coordinator away: %s", away)
+        self._is_away = True
+
     def _listen(self, heard: int) -> None:
         """Until the bell rings, the poll interval is over, or we leave."""
         until = time.monotonic() + self._poll_s
         while time.monotonic() < until and self._bell.heard() == heard:
             if self._drain.wait(BELL_CHECK_S):
                 return
-
-
-def _retry(call: Callable[[], None], drain: threading.Event) -> None:
-    while not _attempt(call) and not drain.wait(ERROR_PAUSE_S):
-        pass
-
-
-def _attempt(call: Callable[[], None]) -> bool:
-    try:
-        call()
-    except Exception:
-        logger.exception("coordinator not reached")
-        return False
-    return True

@@ -45,13 +45,27 @@ NO_SPACE_WAIT_S = 60.0  # how soon a job that found the disk full looks again
 # --- the verbs of a worker -----------------------------------------------------------------------------------
 
 
-def claim_next_job(worker: WorkerInfo, slot: Slot) -> Claim | None:
-    """Lease the most wanted job this slot can take. An idle look takes no write lock."""
+def claim_next_job(worker: WorkerInfo, slot: Slot, *, token: str | None = None) -> Claim | None:
+    """Lease the most wanted job this slot can take. An idle look takes no write lock. A worker may choose the token:
+    asking again with the same one gets the same lease.
+    """
+    if (given := _given(db.session(), worker, token)) is not None:
+        return given
     if _candidate(db.session(), slot) is None:
         return None
     with transaction() as session:
         job = _candidate(session, slot)
-        return None if job is None else _lease(session, job, worker)
+        return None if job is None else _lease(session, job, worker, token or secrets.token_hex(16))
+
+
+def _given(session: Session, worker: WorkerInfo, token: str | None) -> Claim | None:
+    if token is None:
+        return None
+    query = select(Job).where(
+        Job.state == JobState.LEASED, Job.lease_token == token, Job.worker_id == worker.id
+    )
+    job = session.scalars(query).first()
+    return None if job is None else _claim(session, job, token)
 
 
 def _candidate(session: Session, slot: Slot) -> Job | None:
@@ -70,29 +84,33 @@ def _candidate(session: Session, slot: Slot) -> Job | None:
     return session.scalars(query).first()
 
 
-def _lease(session: Session, job: Job, worker: WorkerInfo) -> Claim | None:
+def _lease(session: Session, job: Job, worker: WorkerInfo, token: str) -> Claim | None:
     now = database_now(session)
     attempt = Attempt(job_id=job.id, worker_id=worker.id, worker_name=worker.name, started_at=now)
     session.add(attempt)
     session.flush()
-    token = secrets.token_hex(16)
-    lease_s = settings().lease_s
     values: dict[str, Any] = {
         "lease_token": token,
-        "lease_expires_at": now + timedelta(seconds=lease_s),
+        "lease_expires_at": now + timedelta(seconds=settings().lease_s),
         "worker_id": worker.id,
         "attempt_id": attempt.id,
         "progress": None,
     }
     if not _move(session, job.id, Move.CLAIM, **values):
         return None
+    session.refresh(job)
+    _begin(session, session.get_one(Encode, job.encode_id), job, worker, now)
+    return _claim(session, job, token)
+
+
+def _claim(session: Session, job: Job, token: str) -> Claim:
+    assert job.attempt_id is not None
     encode = session.get_one(Encode, job.encode_id)
-    _begin(session, encode, job, worker, now)
     return Claim(
         job_id=job.id,
         token=token,
-        lease_s=lease_s,
-        attempt_id=attempt.id,
+        lease_s=settings().lease_s,
+        attempt_id=job.attempt_id,
         kind=job.kind,
         video_id=job.video_id,
         plan=EncodePlan.from_json(encode.plan),
