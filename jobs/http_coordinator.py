@@ -74,6 +74,10 @@ class HttpCoordinator:
         self._said: Mapping[str, object] | None = None  # facts the server knows
         self._tokens: dict[str, str] = {}  # slot -> token of a claim whose answer was not heard
 
+    @property
+    def jobs_at_work(self) -> int:
+        return len(self._at_work)
+
     # --- the worker -----------------------------------------------------------------------------------------
 
     def greet(self, worker: WorkerInfo) -> None:

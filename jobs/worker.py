@@ -72,7 +72,7 @@ class Worker:
         poll_s: float = 10.0,
         heartbeat_s: float = 30.0,
         slots: tuple[Slot, ...] = SLOTS,
-        drain: threading.Event | None = None,
+        leaving: threading.Event | None = None,
     ) -> None:
         self._info = info
         self._coordinator = coordinator
@@ -81,7 +81,7 @@ class Worker:
         self._poll_s = poll_s
         self._heartbeat_s = heartbeat_s
         self._slots = slots
-        self._drain = drain or threading.Event()
+        self._drain = leaving or threading.Event()
         self._is_away = False
         self.dismissal: Dismissed | None = None
 

@@ -409,11 +409,14 @@ def _signing_key(value: Settings) -> str:
         ) from None
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Reads the environment (or `environ`); raises SettingsError with one sentence when a value is wrong."""
+def load_settings(environ: Mapping[str, str] | None = None, **chosen: str | None) -> Settings:
+    """Reads the environment (or `environ`); raises SettingsError with one sentence when a value is wrong. `chosen`:
+    what a command line says instead, unless it is None.
+    """
     source = os.environ if environ is None else environ
+    given = {name: value for name, value in chosen.items() if value is not None}
     try:
-        return Settings.model_validate(_known_values(source))
+        return Settings.model_validate(_known_values(source) | given)
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
 
