@@ -23,6 +23,8 @@ from . import worker_keys
 from .clock import database_now
 from .queue import lose_leases_of
 
+MOST_FACTS = 50
+
 
 class UnknownWorker(Exception):
     """There is no worker with this id."""
@@ -110,8 +112,13 @@ def heartbeat(worker_id: str, said: SignOfLife) -> Member:
         if said.facts is not None:
             row.facts = dict(said.facts)
         row.capabilities = {**row.capabilities, **said.capabilities}
-        row.about = {**row.about, **said.about}
+        row.about = _bounded({**row.about, **said.about}, said.about)
     return member(worker_id)
+
+
+def _bounded(everything: dict[str, Any], latest: Mapping[str, Any]) -> dict[str, Any]:
+    """A worker that says something else every time keeps only what it said last."""
+    return everything if len(everything) <= MOST_FACTS else dict(latest)
 
 
 def _row(session: Session, worker: WorkerInfo, now: datetime) -> Worker:

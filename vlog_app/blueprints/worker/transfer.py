@@ -138,7 +138,8 @@ def _ranged(path: Path, claim: Claim) -> Response:
 def _wanted(size: int, etag: str) -> tuple[int, int] | tuple[()] | None:
     """[start, stop) that was asked for; None: all of it; (): it cannot be had."""
     wanted, still = request.range, request.headers.get("If-Range")
-    if wanted is None or len(wanted.ranges) != 1 or (still is not None and still != etag):
+    is_one = wanted is not None and wanted.units == "bytes" and len(wanted.ranges) == 1
+    if wanted is None or not is_one or (still is not None and still != etag):
         return None
     return wanted.range_for_length(size) or ()
 

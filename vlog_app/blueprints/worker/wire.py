@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal, TypeVar
 
 from flask import request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from encoder.model import Segment
 from jobs.contract import Failure, JobProgress, Report, Slot
@@ -85,9 +94,18 @@ class Registration(Strict):
 class HeartbeatMetadata(BaseModel):
     """Free-form but for `capabilities`, which are the ones of a registration."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     capabilities: Capabilities | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_small(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            _few_keys(value)
+            if len(json.dumps(value)) > BODY_BYTES:
+                raise ValueError(f"at most {BODY_BYTES} bytes")
+        return value
 
 
 class Heartbeat(Strict):
