@@ -205,7 +205,13 @@ def _learn_devices(worker: Worker, known: Devices, host: Host, ffmpeg: Ffmpeg) -
 
 
 def _facts(ffmpeg_version: str) -> dict[str, object]:
-    return {"ffmpeg": ffmpeg_version, "cores": os.cpu_count(), "device": "cpu", "machine": platform.machine()}
+    return {
+        "ffmpeg": ffmpeg_version,
+        "cores": os.cpu_count(),
+        "device": "cpu",
+        "machine": platform.machine(),
+        "host": socket.gethostname(),
+    }
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from .http_client import Api
 from .http_coordinator import ROOT
 
 PAUSE_S = 5.0  # after an answer that did not come; the worker looks at its queue meanwhile
+REST_S = 1.0  # after one that came: however often the bell rings, the slots look at the queue once a second
 
 
 class HttpBell:
@@ -30,5 +31,6 @@ class HttpBell:
             try:
                 answer = self._api.get(f"{ROOT}/bell?heard={self._heard}")
                 self._heard = int(answer.json()["bell"])
+                self._leaving.wait(REST_S)
             except (CoordinatorError, ValueError, KeyError, TypeError):
                 self._leaving.wait(PAUSE_S)

@@ -85,7 +85,7 @@ class Api:
         try:
             with self._http.stream("GET", path, headers=headers) as answer:
                 self.reached_at = time.monotonic()
-                if answer.status_code not in (200, 206, 416):
+                if answer.status_code not in (200, 206, 304, 416):
                     answer.read()
                     raise _refusal(answer)
                 yield answer

@@ -41,7 +41,7 @@ from .wire import SEGMENT_HEADER, SHA256_HEADER, TOKEN_HEADER, VERSION, claim_fr
 logger = logging.getLogger(__name__)
 
 ROOT = "/api/worker"
-THE_REST, NOTHING_LEFT = 206, 416
+THE_REST, UNCHANGED, NOTHING_LEFT = 206, 304, 416
 GOODBYE_PATIENCE_S = 30.0  # giving a job back: after that its lease runs out by itself
 BREAK_PAUSE_S = 1.0  # between two tries of a download
 OLD_PROGRAM = (
@@ -87,6 +87,7 @@ class HttpCoordinator:
         _require_version(answer)
 
     def beat(self, worker: WorkerInfo) -> None:
+        self._sources.tidy()
         body: dict[str, Any] = {"status": "busy" if self._at_work else "idle", "code_version": VERSION}
         if worker.facts != self._said:
             body["facts"] = worker.facts
@@ -156,7 +157,17 @@ class HttpCoordinator:
     # --- files ----------------------------------------------------------------------------------------------
 
     def open_source(self, claim: Claim) -> Path:
-        return self._sources.get(claim, lambda entry: self._fetch(claim, entry))
+        return self._sources.get(
+            claim,
+            fetch=lambda entry: self._fetch(claim, entry),
+            is_current=lambda entry: self._is_current(claim, entry),
+        )
+
+    def _is_current(self, claim: Claim, entry: Entry) -> bool:
+        """The owner may have put another file in the place of the one that is kept here."""
+        headers = {TOKEN_HEADER: claim.token, "If-None-Match": entry.etag}
+        with self._guard(claim), self._api.stream(_path(claim, "source"), headers) as answer:
+            return answer.status_code == UNCHANGED
 
     def _fetch(self, claim: Claim, entry: Entry) -> None:
         """Bring what is missing of a source, through broken connections, until the lease is too old to believe in."""

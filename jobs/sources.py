@@ -47,14 +47,20 @@ class Sources:
         self._lock = threading.Lock()
         self._entries: dict[int, Entry] = {}
 
-    def get(self, claim: Claim, fetch: Callable[[Entry], None]) -> Path:
+    def get(
+        self,
+        claim: Claim,
+        fetch: Callable[[Entry], None],
+        is_current: Callable[[Entry], bool] = lambda _entry: True,
+    ) -> Path:
         """The source of the claim's film. `fetch` brings what is missing of `part`. Raises Drained, and what `fetch`
-        raises: what came until then is kept for the next try.
+        raises: what came until then is kept for the next try. `is_current`: whether the site still has this file.
         """
-        self._make_room()
+        self.tidy()
         entry = self._hold(claim)
         with self._alone(entry):
-            if not entry.path.exists():
+            if not (entry.path.exists() and is_current(entry)):
+                entry.path.unlink(missing_ok=True)  # who reads it now goes on reading it
                 entry.part.parent.mkdir(parents=True, exist_ok=True)
                 fetch(entry)
                 entry.part.rename(entry.path)
@@ -70,7 +76,22 @@ class Sources:
         with self._lock:
             if (entry := self._entries.get(claim.video_id)) is not None:
                 entry.holds.pop(claim.token, None)
-        self._make_room()
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Drop what no lease holds and is old or too much, the longest unused first."""
+        with self._lock:
+            now = self._clock()
+            idle = [item for item in self._entries.items() if not _is_held(item[1], now)]
+            kept = sum(_size(entry) for _, entry in idle)
+            for video_id, entry in sorted(idle, key=lambda item: item[1].used_at):
+                if kept <= self._max_bytes and now - entry.used_at < KEEP_IDLE_S:
+                    continue
+                kept -= _size(entry)
+                del self._entries[video_id]
+                entry.path.unlink(missing_ok=True)
+                entry.part.unlink(missing_ok=True)
+                logger.info("source dropped", extra={"action": "source_dropped", "video_id": video_id})
 
     def _hold(self, claim: Claim) -> Entry:
         with self._lock:
@@ -95,21 +116,6 @@ class Sources:
             yield
         finally:
             entry.lock.release()
-
-    def _make_room(self) -> None:
-        """Drop what no lease holds and is old or too much, the longest unused first."""
-        with self._lock:
-            now = self._clock()
-            idle = [item for item in self._entries.items() if not _is_held(item[1], now)]
-            kept = sum(_size(entry) for _, entry in idle)
-            for video_id, entry in sorted(idle, key=lambda item: item[1].used_at):
-                if kept <= self._max_bytes and now - entry.used_at < KEEP_IDLE_S:
-                    continue
-                kept -= _size(entry)
-                del self._entries[video_id]
-                entry.path.unlink(missing_ok=True)
-                entry.part.unlink(missing_ok=True)
-                logger.info("source dropped", extra={"action": "source_dropped", "video_id": video_id})
 
 
 def _is_held(entry: Entry, now: float) -> bool:

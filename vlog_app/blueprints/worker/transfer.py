@@ -122,6 +122,8 @@ def _ranged(path: Path, claim: Claim) -> Response:
     except FileNotFoundError:
         raise SourceUnreadable("The source file is gone from the storage.", code="source_missing") from None
     etag = f'"{facts.st_size:x}-{facts.st_mtime_ns:x}"'
+    if etag in request.headers.get("If-None-Match", ""):
+        return Response(status=304, headers={"ETag": etag})
     span = _wanted(facts.st_size, etag)
     if span == ():
         return Response(status=416, headers={"Content-Range": f"bytes */{facts.st_size}"})
