@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ LONGEST_RETRY_AFTER_S = 60.0
 PIECE_BYTES = 256 * 1024
 AGAIN = (408, 425, 429, 500, 502, 503, 504)  # the same request may be answered better later
 DAMAGED_ON_THE_WAY = (LeaseCode.CHECKSUM, LeaseCode.LENGTH)
+
+
+Answer = httpx2.Response
 
 
 class Differs(CoordinatorError):
@@ -64,23 +67,21 @@ class Api:
         """The answer's JSON. Raises CoordinatorError, StorageFull."""
         return self._json(lambda: self._http.post(path, json=body, headers=headers), patience_s)
 
-    def put_file(
-        self, path: str, file: Path, headers: Mapping[str, str], *, patience_s: float
+    def put_files(
+        self, path: str, parts: Sequence[Path], headers: Mapping[str, str], *, patience_s: float
     ) -> dict[str, Any]:
-        """Sends a file; from the start again when the line breaks."""
-        length = {"Content-Length": str(file.stat().st_size)}
+        """Sends files, one after the other in one body; from the start again when the line breaks."""
+        length = {"Content-Length": str(sum(part.stat().st_size for part in parts))}
         return self._json(
-            lambda: self._http.put(path, content=_pieces(file), headers={**headers, **length}), patience_s
+            lambda: self._http.put(path, content=_pieces(parts), headers={**headers, **length}), patience_s
         )
 
-    def get(
-        self, path: str, *, patience_s: float = 0.0, headers: Mapping[str, str] | None = None
-    ) -> httpx2.Response:
+    def get(self, path: str, *, patience_s: float = 0.0, headers: Mapping[str, str] | None = None) -> Answer:
         """The whole answer. For small ones."""
         return self._try(lambda: self._http.get(path, headers=headers), patience_s)
 
     @contextmanager
-    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx2.Response]:
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
         """One try. Raises Unavailable when the line breaks, also while the answer is read."""
         try:
             with self._http.stream("GET", path, headers=headers) as answer:
@@ -92,7 +93,7 @@ class Api:
         except httpx2.HTTPError as error:
             raise Unavailable(f"the connection to {self.url} broke") from error
 
-    def _json(self, send: Callable[[], httpx2.Response], patience_s: float) -> dict[str, Any]:
+    def _json(self, send: Callable[[], Answer], patience_s: float) -> dict[str, Any]:
         answer = self._try(send, patience_s)
         try:
             data = answer.json()
@@ -102,7 +103,7 @@ class Api:
             raise Unavailable(f"{self.url} is no worker API of VLog")
         return data
 
-    def _try(self, send: Callable[[], httpx2.Response], patience_s: float) -> httpx2.Response:
+    def _try(self, send: Callable[[], Answer], patience_s: float) -> Answer:
         until, pause_s = time.monotonic() + patience_s, FIRST_PAUSE_S
         while True:
             answer, error = self._once(send)
@@ -114,7 +115,7 @@ class Api:
             time.sleep(wait_s)
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
-    def _once(self, send: Callable[[], httpx2.Response]) -> tuple[httpx2.Response | None, Exception | None]:
+    def _once(self, send: Callable[[], Answer]) -> tuple[Answer | None, Exception | None]:
         try:
             answer = send()
         except httpx2.HTTPError as error:
@@ -128,13 +129,14 @@ class Api:
         return away
 
 
-def _pieces(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as opened:
-        while piece := opened.read(PIECE_BYTES):
-            yield piece
+def _pieces(parts: Sequence[Path]) -> Iterator[bytes]:
+    for part in parts:
+        with part.open("rb") as opened:
+            while piece := opened.read(PIECE_BYTES):
+                yield piece
 
 
-def _wait_s(answer: httpx2.Response | None, pause_s: float) -> float:
+def _wait_s(answer: Answer | None, pause_s: float) -> float:
     """What the server asks for, else a random part of the pause, so that workers do not come back together."""
     asked = answer.headers.get("Retry-After", "") if answer is not None else ""
     if asked.isascii() and asked.isdigit():
@@ -142,14 +144,14 @@ def _wait_s(answer: httpx2.Response | None, pause_s: float) -> float:
     return pause_s * random.uniform(0.5, 1.0)  # noqa: S311  (spreads load)
 
 
-def _is_worth_a_retry(answer: httpx2.Response | None) -> bool:
+def _is_worth_a_retry(answer: Answer | None) -> bool:
     if answer is None:
         return True
     code = _facts(answer)[0]
     return (answer.status_code in AGAIN and code != LeaseCode.LOW) or code in DAMAGED_ON_THE_WAY
 
 
-def _facts(answer: httpx2.Response) -> tuple[str, str]:
+def _facts(answer: Answer) -> tuple[str, str]:
     """Code and words of a refusal."""
     try:
         data = answer.json()
@@ -158,7 +160,7 @@ def _facts(answer: httpx2.Response) -> tuple[str, str]:
         return "", ""
 
 
-def _refusal(answer: httpx2.Response) -> Exception:
+def _refusal(answer: Answer) -> Exception:
     """What the server's "no" means to a worker."""
     code, words = _facts(answer)
     match answer.status_code, code:

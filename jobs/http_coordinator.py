@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from hashlib import file_digest
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from encoder.errors import StorageFull
 from encoder.model import Segment
+from encoder.names import segment_name
 
 from .contract import (
     NOTHING_TO_REPORT,
@@ -29,14 +30,23 @@ from .contract import (
     Orders,
     Refused,
     Report,
+    SegmentFile,
     Slot,
     Unavailable,
     WorkerInfo,
 )
-from .http_client import Api, Differs, Disabled
+from .http_client import Answer, Api, Differs, Disabled
 from .outbox import Outbox
 from .sources import Entry, Sources
-from .wire import SEGMENT_HEADER, SHA256_HEADER, TOKEN_HEADER, VERSION, claim_from_json
+from .wire import (
+    INIT_HEADER,
+    INIT_LENGTH_HEADER,
+    SEGMENT_HEADER,
+    SHA256_HEADER,
+    TOKEN_HEADER,
+    VERSION,
+    claim_from_json,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -196,11 +206,13 @@ class HttpCoordinator:
             if answer.status_code == NOTHING_LEFT:
                 return True  # the connection broke exactly at its end
             goes_on = answer.status_code == THE_REST
+            if goes_on and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+                raise Unavailable("the server sent another part than was asked for")
             entry.etag = answer.headers.get("ETag", "")
             length = int(answer.headers["Content-Length"])
             self._require_room(entry.part.parent, length)
             with entry.part.open("ab" if goes_on else "wb") as file:
-                for piece in answer.iter_raw(1 << 20):
+                for piece in answer.iter_raw():  # as it comes: what is here must survive a broken connection
                     file.write(piece)
                     if self._leaving.is_set():
                         raise Drained
@@ -212,44 +224,53 @@ class HttpCoordinator:
                 "The disk of the worker is too full for this film. Everything finished is kept."
             )
 
-    def open_segments(self, claim: Claim, rendition: str) -> list[Path]:
+    def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
         folder = self._segments_of(claim)
         folder.mkdir(parents=True, exist_ok=True)
-        files = []
+        files: list[SegmentFile] = []
         for index in range(claim.plan.segment_count):
             if self._leaving.is_set():
                 raise Drained
-            file = folder / f"{rendition}_{index:04d}.ts"
-            with self._guard(claim):
-                answer = self._api.get(
-                    _path(claim, f"segments/{rendition}/{index}"),
-                    headers={TOKEN_HEADER: claim.token},
-                    patience_s=claim.lease_s,
-                )
-            file.write_bytes(answer.content)
-            files.append(file)
+            files.append(self._fetch_segment(claim, rendition, index, folder))
         return files
 
-    def checkpoint(self, claim: Claim, segment: Segment, file: Path) -> bool:
+    def _fetch_segment(self, claim: Claim, rendition: str, index: int, folder: Path) -> SegmentFile:
+        what = f"segments/{rendition}/{index}"
+        answer = self._get(claim, what)
+        path = folder / segment_name(claim.plan.container, rendition, index)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(answer.content)
+        name = answer.headers.get(INIT_HEADER)
+        if name is None:
+            return SegmentFile(path)
+        init = path.with_name(Path(name).name)
+        if not init.exists():
+            init.write_bytes(self._get(claim, f"{what}/init").content)
+        return SegmentFile(path, init)
+
+    def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
         """With `sends_beside` always True: what became of it comes with a later call."""
         if not self._sends_beside:
-            return self._send_segment(claim, segment, file)
+            return self._send_segment(claim, segment, file, init)
         outbox = self._outboxes.setdefault(claim.token, Outbox(f"outbox-{claim.job_id}"))
-        outbox.put(lambda: self._send_wanted(claim, segment, file))
+        outbox.put(lambda: self._send_wanted(claim, segment, file, init))
         return True
 
-    def _send_wanted(self, claim: Claim, segment: Segment, file: Path) -> None:
+    def _send_wanted(self, claim: Claim, segment: Segment, file: Path, init: Path | None) -> None:
         """A part that a viewer's demand gave to another job meanwhile is not missed here."""
         try:
-            self._send_segment(claim, segment, file)
+            self._send_segment(claim, segment, file, init)
         except Refused:
             if segment.index < self.renew(claim, None).end_segment:
                 raise
 
-    def _send_segment(self, claim: Claim, segment: Segment, file: Path) -> bool:
-        headers = {SHA256_HEADER: segment.sha256, SEGMENT_HEADER: json.dumps(asdict(segment))}
+    def _send_segment(self, claim: Claim, segment: Segment, file: Path, init: Path | None) -> bool:
+        parts = [file] if init is None else [init, file]
+        headers = {SEGMENT_HEADER: json.dumps(asdict(segment))}
+        if init is not None:
+            headers[INIT_LENGTH_HEADER] = str(init.stat().st_size)
         try:
-            answer = self._put(claim, f"segments/{segment.rendition}/{segment.index}", file, headers)
+            answer = self._put(claim, f"segments/{segment.rendition}/{segment.index}", parts, headers)
         except Differs:
             logger.info("a segment was in already, made by another", extra={"job_id": claim.job_id})
             answer = {"written": False}
@@ -257,15 +278,18 @@ class HttpCoordinator:
         return bool(answer["written"])
 
     def hand_in(self, claim: Claim, name: str, file: Path) -> None:
-        with file.open("rb") as opened:
-            digest = file_digest(opened, "sha256").hexdigest()
-        self._put(claim, f"stills/{name}", file, {SHA256_HEADER: digest})
+        self._put(claim, f"stills/{name}", [file], {})
         file.unlink()
 
-    def _put(self, claim: Claim, what: str, file: Path, headers: dict[str, str]) -> dict[str, Any]:
+    def _put(self, claim: Claim, what: str, parts: list[Path], headers: dict[str, str]) -> dict[str, Any]:
+        more = {TOKEN_HEADER: claim.token, SHA256_HEADER: _sha256(parts)}
         with self._guard(claim):
-            return self._api.put_file(
-                _path(claim, what), file, {**headers, TOKEN_HEADER: claim.token}, patience_s=claim.lease_s
+            return self._api.put_files(_path(claim, what), parts, headers | more, patience_s=claim.lease_s)
+
+    def _get(self, claim: Claim, what: str) -> Answer:
+        with self._guard(claim):
+            return self._api.get(
+                _path(claim, what), headers={TOKEN_HEADER: claim.token}, patience_s=claim.lease_s
             )
 
     def _post(self, claim: Claim, verb: str, body: dict[str, Any], *, patience_s: float) -> dict[str, Any]:
@@ -294,6 +318,15 @@ class HttpCoordinator:
 
 def _path(claim: Claim, what: str) -> str:
     return f"{ROOT}/leases/{claim.job_id}/{what}"
+
+
+def _sha256(parts: list[Path]) -> str:
+    digest = sha256()
+    for part in parts:
+        with part.open("rb") as opened:
+            while piece := opened.read(1 << 20):
+                digest.update(piece)
+    return digest.hexdigest()
 
 
 def _size(path: Path) -> int:

@@ -19,6 +19,8 @@ KEY_HEADER = "X-Worker-API-Key"
 TOKEN_HEADER = "X-Lease-Token"  # noqa: S105  (a header's name)
 SHA256_HEADER = "X-Content-SHA256"
 SEGMENT_HEADER = "X-Segment"
+INIT_LENGTH_HEADER = "X-Init-Length"  # bytes of the body that are the segment's header, before the segment
+INIT_HEADER = "X-Init"  # name of the header that a segment needs
 
 
 class LeaseCode:

@@ -26,7 +26,6 @@ from jobs.contract import (
 )
 from jobs.worker import Bell
 
-from .config import settings
 from .extensions import db
 from .models import Video
 from .services import checkpoints, fleet, publish, queue, segment_files

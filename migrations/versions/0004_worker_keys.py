@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = '0004_worker_keys'
-down_revision = '0001_first_film'
+down_revision = '0002_cmaf'
 branch_labels = None
 depends_on = None
 

@@ -22,6 +22,7 @@ from jobs.contract import (
     JobProgress,
     Orders,
     Report,
+    SegmentFile,
     Slot,
     WorkerInfo,
 )
@@ -102,14 +103,14 @@ class Switchboard(Coordinator):
     def open_source(self, claim: Claim) -> Path:
         return self._holders[claim.token].open_source(claim)
 
-    def open_segments(self, claim: Claim, rendition: str) -> list[Path]:
+    def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
         return self._holders[claim.token].open_segments(claim, rendition)
 
     def renew(self, claim: Claim, progress: JobProgress | None) -> Orders:
         return self._holders[claim.token].renew(claim, progress)
 
-    def checkpoint(self, claim: Claim, segment: Segment, file: Path) -> bool:
-        return self._holders[claim.token].checkpoint(claim, segment, file)
+    def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
+        return self._holders[claim.token].checkpoint(claim, segment, file, init)
 
     def hand_in(self, claim: Claim, name: str, file: Path) -> None:
         self._holders[claim.token].hand_in(claim, name, file)

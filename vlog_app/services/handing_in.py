@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import select
@@ -54,11 +54,18 @@ class NotTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A body on its way in, and what its sender says of it."""
+    """A body on its way in, and what its sender says of it. The first `init_bytes` are the header of a CMAF segment."""
 
     pieces: Iterable[bytes]
     size_bytes: int
     sha256: str
+    init_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    path: Path
+    init: Path | None = None
 
 
 def receive_segment(claim: Claim, declared: Declared, parcel: Parcel) -> bool:
@@ -68,9 +75,9 @@ def receive_segment(claim: Claim, declared: Declared, parcel: Parcel) -> bool:
     row = _row_of(claim, declared)
     if parcel.size_bytes > _largest_segment(claim.plan, row):
         raise NotTaken("too_large", f"A segment of {row.name} is never this large. Nothing was kept.")
-    with _received(claim, parcel) as path:
-        measured = _measured(path, claim.plan, row, declared)
-        if take_segment(claim, measured, path):
+    with _received(claim, parcel) as received:
+        measured = _measured(received, claim.plan, row, declared)
+        if take_segment(claim, measured, received.path, received.init):
             return True
     if _digest_in(claim, declared) != measured.sha256:
         raise NotTaken(LeaseCode.DIFFERS, "This segment is in already, with other bytes. It stays as it was.")
@@ -83,9 +90,9 @@ def receive_still(claim: Claim, name: str, parcel: Parcel) -> None:
         raise Refused("that file is not of this job")
     if parcel.size_bytes > settings().max_thumbnail_size:
         raise NotTaken("too_large", "A picture is never this large. Nothing was kept.")
-    with _received(claim, parcel) as path:
-        _check_still(claim.plan, name, path)
-        take_still(claim, name, path)
+    with _received(claim, parcel) as received:
+        _check_still(claim.plan, name, received.path)
+        take_still(claim, name, received.path)
 
 
 def forget_stale_files() -> int:
@@ -110,20 +117,25 @@ def _folder() -> Path:
 
 
 @contextmanager
-def _received(claim: Claim, parcel: Parcel) -> Iterator[Path]:
-    """The whole parcel in a file of its own; gone when the block ends, unless it was taken."""
+def _received(claim: Claim, parcel: Parcel) -> Iterator[Received]:
+    """The whole parcel in files of its own; gone when the block ends, unless it was taken."""
     _folder().mkdir(parents=True, exist_ok=True)
     path = _folder() / secrets.token_hex(16)
+    init = path.with_suffix(".init") if parcel.init_bytes else None
     try:
         with full_disk_is_low(LOW):
             digest = _write(path, claim, parcel)
+            if init is not None:
+                _split(path, init, parcel.init_bytes)
         if digest != parcel.sha256:
             raise NotTaken(
                 LeaseCode.CHECKSUM, "The bytes were changed on the way. Nothing was kept. Send it again."
             )
-        yield path
+        yield Received(path, init)
     finally:
-        path.unlink(missing_ok=True)
+        for file in (path, init):
+            if file is not None:
+                file.unlink(missing_ok=True)
 
 
 def _write(path: Path, claim: Claim, parcel: Parcel) -> str:
@@ -147,6 +159,13 @@ def _write(path: Path, claim: Claim, parcel: Parcel) -> str:
     return digest.hexdigest()
 
 
+def _split(path: Path, init: Path, length: int) -> None:
+    """The header leaves the file of its segment."""
+    data = path.read_bytes()
+    init.write_bytes(data[:length])
+    path.write_bytes(data[length:])
+
+
 def _require_room(folder: Path, coming: int) -> None:
     free = free_bytes(folder)
     if free - coming < settings().storage_reserve_bytes:
@@ -165,19 +184,13 @@ def _largest_segment(plan: EncodePlan, row: RenditionPlan) -> int:
     return min(settings().max_hls_single_file_size, int(RATE_SLACK * planned) + SIZE_SLACK)
 
 
-def _measured(path: Path, plan: EncodePlan, row: RenditionPlan, declared: Declared) -> Declared:
+def _measured(received: Received, plan: EncodePlan, row: RenditionPlan, declared: Declared) -> Declared:
     """What is really in the file. Raises NotTaken when that is not what the plan asks for, or not what was said."""
     try:
-        measured = measure(path, plan, row, declared.index)
+        measured = measure(received.path, plan, row, declared.index, received.init)
     except OutputInvalid as error:
         raise NotTaken(error.code, f"{error.public_message} Nothing was kept.") from error
-    is_same = (measured.sha256, measured.size_bytes, measured.frames, measured.codecs) == (
-        declared.sha256,
-        declared.size_bytes,
-        declared.frames,
-        declared.codecs,
-    )
-    if not is_same:
+    if replace(measured, duration_s=declared.duration_s) != declared:  # seconds are rounded on the way
         raise NotTaken("wrong_facts", "This segment is not what was said of it. Nothing was kept.")
     return measured
 

@@ -13,17 +13,17 @@ from flask import Blueprint, Response, jsonify, request, send_file
 
 from encoder.errors import SourceUnreadable
 from encoder.model import Segment
-from jobs.contract import Claim, LeaseLost, Refused
-from jobs.wire import SEGMENT_HEADER, SHA256_HEADER
+from jobs.contract import Claim, LeaseLost, Refused, SegmentFile
+from jobs.wire import INIT_HEADER, INIT_LENGTH_HEADER, SEGMENT_HEADER, SHA256_HEADER
 
 from ...bodies import PIECE_BYTES, body_pieces, silent_senders_end
-from ...config import settings
 from ...errors import Problem
 from ...extensions import db, limiter
 from ...models import Video
+from ...services import segment_files
 from ...services.handing_in import Parcel, receive_segment, receive_still
 from ...services.leases import KeptLease
-from ...services.media_files import segment_name, source_file, video_folder
+from ...services.media_files import source_file
 from . import auth
 from .wire import read_segment
 
@@ -46,19 +46,34 @@ def source(job_id: int) -> Response:
 
 @blueprint.get("/segments/<rendition>/<int:index>")
 def finished_segment(job_id: int, rendition: str, index: int) -> Response:
-    """A segment that is in already: the storyboard is made from the lowest rung."""
+    """A segment that is in already, for the storyboard. In CMAF the answer names the header it needs."""
+    file = _finished(job_id, rendition, index)
+    answer = send_file(file.path, mimetype=BYTES_TYPE, etag=False)
+    if file.init is not None:
+        answer.headers[INIT_HEADER] = file.init.name
+    return answer
+
+
+@blueprint.get("/segments/<rendition>/<int:index>/init")
+def finished_init(job_id: int, rendition: str, index: int) -> Response:
+    """The header of a segment that is in already."""
+    init = _finished(job_id, rendition, index).init
+    if init is None:
+        raise Refused("these segments need no header")
+    return send_file(init, mimetype=BYTES_TYPE, etag=False)
+
+
+def _finished(job_id: int, rendition: str, index: int) -> SegmentFile:
     claim = auth.require_lease(job_id)
     names = [row.name for row in claim.plan.renditions]
     if rendition not in names or index >= claim.plan.segment_count:
         raise Refused(f"there is no segment {index} of {rendition}")
-    path = video_folder(settings().videos_dir, _video_of(claim)) / segment_name(rendition, index)
-    if not path.is_file():
-        raise Refused(f"segment {index} of {rendition} is not there")
-    return send_file(path, mimetype=BYTES_TYPE, etag=False)
+    return segment_files.finished_segment(claim, rendition, index)
 
 
 @blueprint.put("/segments/<rendition>/<int:index>")
 def checkpoint(job_id: int, rendition: str, index: int) -> Response:
+    """Hand in one segment. In CMAF its header stands before it in the body, and a header says how long that is."""
     claim = auth.require_lease(job_id)
     declared = read_segment(request.headers.get(SEGMENT_HEADER, ""))
     parcel = _parcel()
@@ -91,14 +106,21 @@ def _parcel() -> Parcel:
     match = SHA256.fullmatch(request.headers.get(SHA256_HEADER, ""))
     if match is None:
         raise _wrong_header(SHA256_HEADER, "must be the SHA-256 of the body, 64 hexadecimal digits")
-    return Parcel(body_pieces(), request.content_length, match[1].lower())
+    return Parcel(body_pieces(), request.content_length, match[1].lower(), _init_length())
+
+
+def _init_length() -> int:
+    text = request.headers.get(INIT_LENGTH_HEADER, "0")
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise _wrong_header(INIT_LENGTH_HEADER, "must be a number of bytes")
+    return int(text)
 
 
 def _as_announced(declared: Segment, parcel: Parcel) -> Segment:
     """What the facts say of size and checksum must be what the other headers say."""
-    if declared.size_bytes != parcel.size_bytes:
-        raise _wrong_header(SEGMENT_HEADER, "size_bytes must be the Content-Length")
-    if declared.sha256.lower() != parcel.sha256:
+    if declared.size_bytes != parcel.size_bytes - parcel.init_bytes:
+        raise _wrong_header(SEGMENT_HEADER, "size_bytes must be what Content-Length leaves for the segment")
+    if not parcel.init_bytes and declared.sha256.lower() != parcel.sha256:
         raise _wrong_header(SEGMENT_HEADER, f"sha256 must be the one in {SHA256_HEADER}")
     return declared
 
