@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import plan_of, state_of
+from tests.conformance import check
+from tests.conftest import AppFactory
+from tests.faults.conftest import plan_of, state_of, upload
+from tests.faults.proxy import line_to
 from tests.faults.remote import elsewhere
 from tests.faults.test_killed_worker import (
     check_rung,
@@ -111,10 +114,46 @@ def test_a_worker_that_slept_past_its_lease_changes_nothing(
     check_film(uploaded, media, ffmpeg_path, tmp_path)
 
 
+def test_a_remote_worker_makes_films_in_cmaf_with_their_storyboard(
+    config: Settings, app_factory: AppFactory, film: Path, tmp_path: Path
+) -> None:
+    with app_factory("cli", streaming_format="cmaf").app_context():
+        video = upload(film, "cmaf")
+        media = settings().videos_dir / video.slug
+        with elsewhere(config, tmp_path) as place:
+            place.serve()
+            worker = place.work("atlas")
+            wait_for(video, "ready")
+            wait_until(lambda: (media / "storyboard.vtt").exists() and (media / "thumbnail.jpg").exists())
+            stop(worker)
+        assert [str(finding) for finding in check(media)] == []
+
+
 def leased() -> set[str]:
     """Tokens."""
     db.session.rollback()
     return set(db.session.scalars(db.select(Job.lease_token).where(Job.lease_token.is_not(None))))
+
+
+def test_a_line_that_is_cut_again_and_again_costs_no_attempt(
+    uploaded: Video, media: Path, config: Settings, ffmpeg_path: str, tmp_path: Path
+) -> None:
+    with elsewhere(config, tmp_path) as place, line_to(place.port) as line:
+        place.serve()
+        worker = place.work("atlas", line.url)
+        cuts = 0
+        while state_of(uploaded) != "ready":
+            time.sleep(1.5)
+            line.cut()
+            time.sleep(0.5)
+            line.heal()
+            cuts += 1
+            assert cuts < 200, "the film never ends"
+        stop(worker)
+    assert cuts >= 5 and line.broken >= 5, (cuts, line.broken)
+    check_film(uploaded, media, ffmpeg_path, tmp_path)
+    outcomes = set(db.session.scalars(db.select(Attempt.outcome)))
+    assert outcomes <= {"finished", "released", "lost", None}
 
 
 def test_sigterm_lets_the_segment_land_and_hands_it_in(

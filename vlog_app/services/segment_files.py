@@ -55,7 +55,7 @@ def _init_numbers(rendition: Rendition, only: int | None = None) -> dict[int, in
     rows = select(Segment.index, Segment.init).where(Segment.rendition_id == rendition.id)
     if only is not None:
         rows = rows.where(Segment.index == only)
-    return {row.index: row.init for row in db.session.execute(rows)}
+    return {row[0]: row[1] for row in db.session.execute(rows)}
 
 
 def _is_there(path: Path | None) -> bool:
