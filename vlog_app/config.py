@@ -4,16 +4,31 @@ A remote worker reads them too, on a host that may have no Flask: it is imported
 """
 
 import difflib
-import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .secret_files import secret_key
 from .setting_names import OTHER_READERS, RESERVED, RETIRED
+from .setting_types import (
+    FOLDER_NAME,
+    HTTP_URL,
+    RATE_LIMIT,
+    AbsolutePath,
+    Csv,
+    DatabaseUrl,
+    HardwareKind,
+    Preset,
+    embedded_database,
+    local_admin,
+    local_worker_api,
+    parse_address,
+    require_network,
+    temporary_folder,
+)
 from .setting_words import SettingRow, allowed_text, display, extra_of, option, row
 
 if TYPE_CHECKING:
@@ -22,53 +37,10 @@ if TYPE_CHECKING:
 PREFIX = "VLOG_"
 # Held by the Flask app so that a request, a command and a job all see the same value.
 APP_KEY = "vlog.settings"
-RATE_LIMIT = r"^\d+ ?(/|per) ?(second|minute|hour|day)( ?; ?\d+ ?(/|per) ?(second|minute|hour|day))*$"
-FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
-HTTP_URL = r"^https?://[^\s/]+"
 
 
 class SettingsError(Exception):
     """A setting is wrong; the text is one sentence for the person who set it."""
-
-
-def _embedded_database(data: dict[str, Any]) -> str:
-    return f"sqlite:///{data['storage_path'] / 'vlog.db'}"
-
-
-def _local_admin(data: dict[str, Any]) -> str:
-    return f"http://localhost:{data['admin_port']}"
-
-
-def _local_worker_api(data: dict[str, Any]) -> str:
-    return f"http://localhost:{data['worker_api_port']}"
-
-
-def _split_csv(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _absolute(value: object) -> object:
-    return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
-
-
-def _sqlalchemy_url(value: object) -> object:
-    """SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3, and refuses postgres://; people paste both."""
-    if isinstance(value, str):
-        for scheme in ("postgres://", "postgresql://"):
-            if value.startswith(scheme):
-                return "postgresql+psycopg2://" + value.removeprefix(scheme)
-    return value
-
-
-Csv = Annotated[tuple[str, ...], BeforeValidator(_split_csv)]
-AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
-DatabaseUrl = Annotated[str, BeforeValidator(_sqlalchemy_url)]
-HardwareKind = Literal["auto", "nvidia", "intel", "none"]
-Preset = Literal[
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
-]
 
 
 class Settings(BaseModel):
@@ -92,7 +64,7 @@ class Settings(BaseModel):
         "uploads", "Folder under the storage root for sources.", allowed="a folder name", pattern=FOLDER_NAME
     )
     database_url: DatabaseUrl = option(
-        _embedded_database,
+        embedded_database,
         "Database; empty is an embedded SQLite file under the storage root.",
         allowed="a sqlite:/// or postgresql:// address",
         shown="empty",
@@ -216,7 +188,7 @@ class Settings(BaseModel):
         5, "A worker that is silent this long is shown as offline.", unit="minutes", gt=0, le=1440
     )
     worker_api_url: str = option(
-        _local_worker_api,
+        local_worker_api,
         "Worker API that remote workers and the command line talk to.",
         shown="http://localhost:9002",
         allowed="an http or https address",
@@ -230,9 +202,10 @@ class Settings(BaseModel):
         secret=True,
     )
     worker_work_dir: AbsolutePath = option(
-        Path("/tmp/vlog-worker"),  # noqa: S108  (the name that existing installations know)
+        temporary_folder,
         "Scratch of a remote worker: sources and segments that are not handed in yet.",
         allowed="a folder",
+        shown="vlog-worker in the temporary folder",
     )
     worker_cache_size: int = option(
         20 * 1024**3,
@@ -288,7 +261,7 @@ class Settings(BaseModel):
     )
 
     admin_api_url: str = option(
-        _local_admin,
+        local_admin,
         "Admin site the command line talks to.",
         shown="http://localhost:9001",
         allowed="an http or https address",
@@ -302,7 +275,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check_addresses(self) -> "Settings":
         for proxy in self.trusted_proxies:
-            _require_network(proxy)
+            require_network(proxy)
         if not self.is_loopback and self.admin_api_secret == "":
             raise ValueError(
                 f"VLOG_ADMIN_API_SECRET is set to nothing, which is allowed only while VLOG_BIND_ADDRESS "
@@ -318,7 +291,7 @@ class Settings(BaseModel):
 
     @property
     def is_loopback(self) -> bool:
-        return _parse_address(self.bind_address).is_loopback
+        return parse_address(self.bind_address).is_loopback
 
     @property
     def uses_sqlite(self) -> bool:
@@ -356,25 +329,6 @@ class Settings(BaseModel):
             row(variable_name(name), field, getattr(self, name))
             for name, field in type(self).model_fields.items()
         ]
-
-
-def _parse_address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    try:
-        return ipaddress.ip_address("127.0.0.1" if value == "localhost" else value)
-    except ValueError:
-        raise ValueError(
-            f'VLOG_BIND_ADDRESS is "{value}": it must be an IP address such as 127.0.0.1 or 0.0.0.0.'
-        ) from None
-
-
-def _require_network(value: str) -> None:
-    try:
-        ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        raise ValueError(
-            f'VLOG_TRUSTED_PROXIES holds "{value}": each entry must be an IP address or a network, '
-            "such as 10.0.0.0/8."
-        ) from None
 
 
 def settings() -> Settings:

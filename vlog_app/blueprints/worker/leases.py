@@ -9,13 +9,15 @@ import time
 from flask import Blueprint, Response, jsonify, request
 
 from jobs.bootstrap import bell_for
-from jobs.contract import WorkerInfo
+from jobs.contract import Claim, WorkerInfo
 from jobs.wire import claim_to_json, speaks_our_version
 
 from ...config import settings
 from ...errors import Problem
 from ...extensions import db, limiter
 from ...services import publish, queue
+from ...services.leases import given_claim
+from ...services.worker_keys import KnownWorker
 from . import auth
 from .fleet import versions
 from .wire import ERROR_BYTES, ClaimBody, EmptyBody, FailureBody, RenewBody, ReportBody, read_json
@@ -51,9 +53,14 @@ def claim() -> Response:
     body = read_json(ClaimBody)
     known = auth.require_worker()
     may_claim = speaks_our_version(body.code_version) and not known.is_draining
-    worker = WorkerInfo(known.id, known.name)
-    lease = queue.claim_next_job(worker, body.slot.slot(), token=body.token) if may_claim else None
+    lease = _claim(known, body) if may_claim else None
     return jsonify(lease=claim_to_json(lease) if lease else None, **versions(body.code_version))
+
+
+def _claim(known: KnownWorker, body: ClaimBody) -> Claim | None:
+    worker = WorkerInfo(known.id, known.name)
+    given = given_claim(body.token, known.id)
+    return given or queue.claim_next_job(worker, body.slot.slot(), token=body.token)
 
 
 @blueprint.post("/leases/<int:job_id>/renew")
