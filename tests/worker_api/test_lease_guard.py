@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
 from encoder.model import Segment
 from jobs.contract import Claim
+from tests.conftest import AppFactory
 from tests.contract.conftest import measured_segment
+from tests.contract.worker_api import WORKER_SECRET
 from tests.worker_api.conftest import RemoteWorker, read_whole
 from vlog_app.config import settings
 from vlog_app.extensions import db
@@ -342,3 +345,24 @@ def test_ten_megabytes_of_error_are_refused(atlas: RemoteWorker, claim: Claim) -
         claim, "POST", "fail", json={"code": "x", "message": "y", "detail": "z" * 10_000_000}
     )
     assert (answer.status_code, answer.json["code"]) == (400, "body_too_large")
+
+
+# --- a database that does not answer -------------------------------------------------------------------------
+
+
+def no_answer(*_arguments: object, **_more: object) -> None:
+    raise OperationalError("SELECT", {}, Exception("database is locked"))
+
+
+@pytest.mark.parametrize("part", ["worker_keys.find", "queue.renew_lease"])
+def test_a_busy_database_is_503_and_says_when_to_come_back(
+    app_factory: AppFactory, atlas: RemoteWorker, claim: Claim, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With limits on: they are counted by worker, so that even they must know whose key it is."""
+    limited = app_factory("worker_api", worker_admin_secret=WORKER_SECRET, rate_limit_enabled=True)
+    atlas.client = limited.test_client()
+    monkeypatch.setattr(f"vlog_app.services.{part}", no_answer)
+    answer = atlas.about(claim, "POST", "renew", json={})
+    assert (answer.status_code, answer.json["code"]) == (503, "database_busy")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "locked" not in answer.text
