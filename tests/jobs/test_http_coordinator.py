@@ -425,16 +425,9 @@ sys.meta_path.insert(0, Missing())
 from jobs.__main__ import main
 main({argv!r})
 """
-BLOCKED = (
-    "flask",
-    "werkzeug",
-    "jinja2",
-    "sqlalchemy",
-    "flask_sqlalchemy",
-    "alembic",
-    "psycopg2",
-    "gunicorn",
-    "click",
+BLOCKED = tuple(
+    "flask werkzeug jinja2 markupsafe sqlalchemy flask_sqlalchemy alembic psycopg2 gunicorn click limits argon2 rich "
+    "slugify humanize".split()
 )
 
 

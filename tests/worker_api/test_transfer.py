@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from tests.contract.conftest import measured_segment
 from tests.worker_api.conftest import RemoteWorker, read_whole
 from vlog_app.extensions import db
 from vlog_app.models import Job, Video
-from vlog_app.services import leases, queue
+from vlog_app.services import handing_in, leases, queue
 
 JPEG = b"\xff\xd8\xff\xe0 a picture"
 
@@ -193,6 +195,19 @@ def test_a_storyboard_is_made_from_what_is_in_and_only_the_planned_one_is_taken(
     assert put_still(atlas, storyboard, "storyboard.vtt", forged) == (422, "output_invalid")
     index = storyboard_layout(plan).webvtt().encode()
     assert put_still(atlas, storyboard, "storyboard.vtt", index) == (200, "")
+
+
+def test_what_a_killed_process_left_is_cleared_away_and_what_is_new_stays(
+    server: Flask, storage: Path
+) -> None:
+    folder = storage / ".work" / ".received"
+    folder.mkdir(parents=True)
+    for name, age_s in (("left", 2 * handing_in.STALE_S), ("arriving", 1)):
+        (folder / name).write_bytes(b"x")
+        os.utime(folder / name, (time.time() - age_s,) * 2)
+    with server.app_context():
+        assert handing_in.forget_stale_files() == 1
+    assert [path.name for path in folder.iterdir()] == ["arriving"]
 
 
 # --- the bell ------------------------------------------------------------------------------------------------
