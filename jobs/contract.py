@@ -4,7 +4,8 @@ CoordinatorError
 ├── LeaseLost         somebody else may have the job now: drop it, change nothing
 ├── Refused           what was handed in is not what was asked for
 ├── Incomplete        `finish` before everything was handed in
-└── Unavailable       the coordinator cannot answer at the moment: try again
+├── Unavailable       the coordinator cannot answer at the moment: try again
+└── Dismissed         this worker is not wanted any more, or speaks another version: it leaves
 
 Drained               BaseException: the worker is going away, the job is given back. Not a failure of it.
 
@@ -40,6 +41,10 @@ class Incomplete(CoordinatorError):
 
 class Unavailable(CoordinatorError):
     """No answer just now."""
+
+
+class Dismissed(CoordinatorError):
+    """The text says why, and what the person who runs the worker can do."""
 
 
 class Drained(BaseException):
@@ -155,7 +160,8 @@ class Coordinator(Protocol):
 
     def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
         """Hand in one segment; False when it was in already. The file is the coordinator's afterwards. `init`, the
-        header it needs in CMAF, stays the worker's: the next segment needs it too.
+        header it needs in CMAF, stays the worker's: the next segment needs it too. A coordinator that sends segments
+        in the background may report what became of them with the next call about the same job.
         """
         ...
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from .contract import Coordinator, Slot, WorkerInfo
+from .contract import Coordinator, Dismissed, Slot, Unavailable, WorkerInfo
 from .layout import AUDIO, COPY, ENCODE, POSTER, STORYBOARD, Rank
 from .queues import Heard
 from .runner import Tools, run_claim
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 BELL_CHECK_S = 0.1  # a stat of one file: how soon new work is noticed
 ERROR_PAUSE_S = 2.0
@@ -29,6 +31,12 @@ SLOTS = (
     Slot("copy", (COPY,), nice=0),
     Slot("sound", (AUDIO,), nice=5),
 )
+
+
+class Hearable(Protocol):
+    """Changes when there may be new work."""
+
+    def heard(self) -> int: ...
 
 
 class Bell:
@@ -75,11 +83,12 @@ class Worker:
         info: WorkerInfo,
         coordinator: Coordinator,
         tools: Tools,
-        bell: Bell,
+        bell: Hearable,
         *,
         poll_s: float = 10.0,
         heartbeat_s: float = 30.0,
         slots: tuple[Slot, ...] = SLOTS,
+        leaving: threading.Event | None = None,
         open_inbox: OpenInbox | None = None,
         polls: bool = True,
     ) -> None:
@@ -92,19 +101,27 @@ class Worker:
         self._slots = slots
         self._open_inbox = open_inbox
         self._polls = polls
-        self._drain = threading.Event()
+        self._drain = leaving or threading.Event()
+        self._is_away = False
+        self.dismissal: Dismissed | None = None
 
     def run(self) -> None:
-        """Blocks until every slot has ended."""
-        _retry(lambda: self._coordinator.greet(self._info), self._drain)
+        """Blocks until every slot has ended. `dismissal` then says whether the worker was sent away."""
+        while self._attempt(self._greet) is None:
+            if self._drain.wait(ERROR_PAUSE_S):
+                return
         threads = [threading.Thread(target=self._loop, args=(slot,), name=slot.name) for slot in self._slots]
         for thread in threads:
             thread.start()
         while not self._drain.wait(self._heartbeat_s):
-            _attempt(lambda: self._coordinator.beat(self._info))
+            self._attempt(lambda: self._coordinator.beat(self._info))
         for thread in threads:
             thread.join()
-        _attempt(lambda: self._coordinator.farewell(self._info))
+        self._attempt(lambda: self._coordinator.farewell(self._info))
+
+    def _greet(self) -> bool:
+        self._coordinator.greet(self._info)
+        return True
 
     def stop(self) -> None:
         self._drain.set()
@@ -120,15 +137,17 @@ class Worker:
     def _loop(self, slot: Slot) -> None:
         inbox = self._open_inbox(slot, lambda job_id: self._once(slot, job_id)) if self._open_inbox else None
         while not self._drain.is_set():
-            heard = self._bell.heard()
-            try:
-                if not (self._polls and self._once(slot)):
-                    self._listen(heard, inbox)
-            except Exception:
-                logger.exception("slot %s stumbled", slot.name)
-                self._drain.wait(ERROR_PAUSE_S)
+            if self._attempt(lambda: self._turn(slot, inbox)) is None:
+                self._drain.wait(ERROR_PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311  (spreads load)
         if inbox is not None:
             inbox.close()
+
+    def _turn(self, slot: Slot, inbox: Inbox | None) -> bool:
+        """One job, or else a while of listening."""
+        heard = self._bell.heard()
+        if not (self._polls and self._once(slot)):
+            self._listen(heard, inbox)
+        return True
 
     def _once(self, slot: Slot, job_id: int | None = None) -> bool:
         if self._drain.is_set():
@@ -139,6 +158,28 @@ class Worker:
         run_claim(claim, self._coordinator, self._tools, self._drain, nice=slot.nice)
         return True
 
+    def _attempt(self, call: Callable[[], T]) -> T | None:
+        """What the call says; None when it failed. A worker that is sent away leaves."""
+        try:
+            said = call()
+        except Dismissed as dismissal:
+            self.dismissal = dismissal
+            self.stop()
+        except Unavailable as away:
+            self._say_away(away)
+        except Exception:
+            logger.exception("the coordinator stumbled")
+        else:
+            self._is_away = False
+            return said
+        return None
+
+    def _say_away(self, away: Unavailable) -> None:
+        """Once, however often it is tried again."""
+        if not self._is_away:
+            logger.warning("coordinator away: %s", away)
+        self._is_away = True
+
     def _listen(self, heard: int, inbox: Inbox | None) -> None:
         """Until a message was carried out, the bell rings, the poll interval is over, or we leave."""
         until = time.monotonic() + self._poll_s
@@ -148,17 +189,3 @@ class Worker:
                 return
             if said is Heard.AWAY:
                 self._drain.wait(BELL_CHECK_S)
-
-
-def _retry(call: Callable[[], None], drain: threading.Event) -> None:
-    while not _attempt(call) and not drain.wait(ERROR_PAUSE_S):
-        pass
-
-
-def _attempt(call: Callable[[], None]) -> bool:
-    try:
-        call()
-    except Exception:
-        logger.exception("coordinator not reached")
-        return False
-    return True

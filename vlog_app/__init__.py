@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from flask import Flask
+from typing import TYPE_CHECKING, Literal
 
 from . import config as config_module
 from .config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 Surface = Literal["public", "admin", "worker_api", "cli"]
 
 
 def create_app(config: Settings | None = None, surface: Surface = "cli") -> Flask:
     """One code base, several WSGI apps: `surface` says whose routes it serves."""
+    from flask import Flask  # here, so that a remote worker can use parts of this package without Flask
+
     app = Flask(__name__)
     settings = config or load_settings()
     app.config["VLOG_SURFACE"] = surface

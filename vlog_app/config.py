@@ -1,11 +1,13 @@
-"""The settings: one typed value read once from VLOG_* names; nothing else here reads the environment."""
+"""The settings: one typed value read once from VLOG_* names; nothing else here reads the environment.
+
+A remote worker reads them too, on a host that may have no Flask: it is imported only where an app is at hand.
+"""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from flask import Flask, current_app
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .secret_files import secret_key
@@ -22,13 +24,18 @@ from .setting_types import (
     QueueMode,
     embedded_database,
     local_admin,
+    local_worker_api,
     parse_address,
     redis_address,
     require_network,
     require_redis,
     shared_counts,
+    temporary_folder,
 )
 from .setting_words import SettingRow, allowed_text, display, extra_of, option, row
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 PREFIX = "VLOG_"
 # Held by the Flask app so that a request, a command and a job all see the same value.
@@ -101,6 +108,14 @@ class Settings(BaseModel):
     )
     admin_session_expiry_hours: int = option(24, "How long a login lasts.", unit="hours", ge=1, le=8760)
 
+    worker_admin_secret: str | None = option(
+        None,
+        "Secret with which workers are registered and revoked; empty turns that off.",
+        allowed="any text",
+        shown="empty",
+        secret=True,
+    )
+
     max_upload_size: int = option(100 * 1024**3, "Largest file accepted as an upload.", unit="bytes", ge=1)
     storage_reserve_bytes: int = option(1024**3, "Free space that is never used up.", unit="bytes", ge=0)
 
@@ -172,6 +187,42 @@ class Settings(BaseModel):
     )
     worker_heartbeat_interval: float = option(30, "Time between renewals of a lease.", unit="seconds", gt=0)
     worker_poll_interval: float = option(10, "Longest wait between two looks for work.", unit="seconds", gt=0)
+    worker_offline_threshold: float = option(
+        5, "A worker that is silent this long is shown as offline.", unit="minutes", gt=0, le=1440
+    )
+    worker_api_url: str = option(
+        local_worker_api,
+        "Worker API that remote workers and the command line talk to.",
+        shown="http://localhost:9002",
+        allowed="an http or https address",
+        pattern=HTTP_URL,
+    )
+    worker_api_key: str | None = option(
+        None,
+        "Key of a remote worker, as shown when it was registered.",
+        allowed="a key that begins with vlw_",
+        shown="empty",
+        secret=True,
+    )
+    worker_work_dir: AbsolutePath = option(
+        temporary_folder,
+        "Scratch of a remote worker: sources and segments that are not handed in yet.",
+        allowed="a folder",
+        shown="vlog-worker in the temporary folder",
+    )
+    worker_cache_size: int = option(
+        20 * 1024**3,
+        "Sources a remote worker keeps for its next job while they take no more than this.",
+        unit="bytes",
+        ge=0,
+    )
+    worker_health_port: int = option(
+        0, "Port on loopback where a remote worker says how it is; 0 is none.", ge=0, le=65535
+    )
+    max_hls_single_file_size: int = option(
+        500 * 1024**2, "Largest file that a worker may hand in.", unit="bytes", ge=1
+    )
+    max_thumbnail_size: int = option(10 * 1024**2, "Largest picture that is taken in.", unit="bytes", ge=1)
     stale_job_check_interval: int = option(
         60, "Time between sweeps for lost leases and forgotten uploads.", unit="seconds", ge=1
     )
@@ -211,6 +262,15 @@ class Settings(BaseModel):
     rate_limit_admin_upload: str = option(
         "600/hour", "Uploads begun by one address; the pieces of a file do not count.", pattern=RATE_LIMIT
     )
+    rate_limit_worker_default: str = option(
+        "300/minute", "Calls of one worker to the worker API.", pattern=RATE_LIMIT
+    )
+    rate_limit_worker_register: str = option(
+        "5/hour", "Registrations and revocations of one address that may be refused.", pattern=RATE_LIMIT
+    )
+    rate_limit_worker_progress: str = option(
+        "600/minute", "Signs of life and of progress of one worker.", pattern=RATE_LIMIT
+    )
     rate_limit_storage_url: str = option(
         shared_counts,
         "Where counts of requests are kept; empty is Redis where one is set, else each process's memory.",
@@ -219,6 +279,9 @@ class Settings(BaseModel):
         pattern=r"^memory://|^rediss?://|^(redis\+)?unix://",
     )
 
+    storage_check_timeout: float = option(
+        2, "A storage that does not answer this long is called unhealthy.", unit="seconds", gt=0
+    )
     sse_heartbeat_interval: float = option(
         30, "Time between signs of life on a live stream.", unit="seconds", gt=0
     )
@@ -309,11 +372,13 @@ class Settings(BaseModel):
 
 def settings() -> Settings:
     """The settings of the current app."""
+    from flask import current_app  # here, so that a remote worker can read its settings without Flask
+
     value: Settings = current_app.extensions[APP_KEY]
     return value
 
 
-def init_app(app: Flask, value: Settings) -> None:
+def init_app(app: "Flask", value: Settings) -> None:
     """Binds the settings, and sets what Flask and its extensions read from `app.config`."""
     app.extensions[APP_KEY] = value
     app.config.update(
@@ -336,11 +401,14 @@ def _signing_key(value: Settings) -> str:
         ) from None
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Reads the environment (or `environ`); raises SettingsError with one sentence when a value is wrong."""
+def load_settings(environ: Mapping[str, str] | None = None, **chosen: str | None) -> Settings:
+    """Reads the environment (or `environ`); raises SettingsError with one sentence when a value is wrong. `chosen`:
+    what a command line says instead, unless it is None.
+    """
     source = os.environ if environ is None else environ
+    given = {name: value for name, value in chosen.items() if value is not None}
     try:
-        return Settings.model_validate(_known_values(source))
+        return Settings.model_validate(_known_values(source) | given)
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
 

@@ -25,10 +25,10 @@ from jobs.contract import (
     WorkerInfo,
 )
 
-from .config import settings
 from .extensions import db
 from .models import Video
 from .services import checkpoints, fleet, publish, queue, segment_files
+from .services.media_files import source_file
 
 
 class LocalCoordinator:
@@ -39,14 +39,14 @@ class LocalCoordinator:
 
     def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
         with self._session():
-            return queue.claim_next_job(worker, slot, job_id)
+            return queue.claim_next_job(worker, slot, job_id) if fleet.takes_work(worker.id) else None
 
     def open_source(self, claim: Claim) -> Path:
         with self._session():
             video = db.session.get(Video, claim.video_id)
             if video is None:
                 raise LeaseLost("the video is gone")
-            path = settings().storage_path / video.source_path
+            path = source_file(video)
         if not path.is_file():
             raise SourceUnreadable("The source file is gone from the storage.", code="source_missing")
         return path

@@ -1,6 +1,9 @@
-"""The kinds of values that settings have, and how what people write becomes one."""
+"""The types of settings: how what people write becomes a value, and the defaults that follow from other settings."""
+
+from __future__ import annotations
 
 import ipaddress
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +14,31 @@ FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 HTTP_URL = r"^https?://[^\s/]+"
 EMBEDDED = "embedded"
 EMBEDDED_SOCKET = "redis/socket"  # under the storage root
+
+
+def embedded_database(data: dict[str, Any]) -> str:
+    return f"sqlite:///{data['storage_path'] / 'vlog.db'}"
+
+
+def local_admin(data: dict[str, Any]) -> str:
+    return f"http://localhost:{data['admin_port']}"
+
+
+def local_worker_api(data: dict[str, Any]) -> str:
+    return f"http://localhost:{data['worker_api_port']}"
+
+
+def temporary_folder(_data: dict[str, Any]) -> Path:
+    return Path(tempfile.gettempdir()) / "vlog-worker"
+
+
+def shared_counts(data: dict[str, Any]) -> str:
+    return redis_address(str(data.get("redis_url", "")), data["storage_path"]) or "memory://"
+
+
+def redis_address(url: str, storage: Path) -> str:
+    """`embedded` is the server that `flask vlog up` starts, on a socket that only this user may open."""
+    return f"unix://{storage / EMBEDDED_SOCKET}" if url == EMBEDDED else url
 
 
 def _split_csv(value: object) -> object:
@@ -67,23 +95,3 @@ def require_redis(mode: str, url: str) -> None:
             f"VLOG_JOB_QUEUE_MODE is {mode}, which needs a Redis: set VLOG_REDIS_URL to its address or to "
             "embedded, or set VLOG_JOB_QUEUE_MODE to database."
         )
-
-
-# --- defaults that depend on other settings
-
-
-def embedded_database(data: dict[str, Any]) -> str:
-    return f"sqlite:///{data['storage_path'] / 'vlog.db'}"
-
-
-def local_admin(data: dict[str, Any]) -> str:
-    return f"http://localhost:{data['admin_port']}"
-
-
-def shared_counts(data: dict[str, Any]) -> str:
-    return redis_address(str(data.get("redis_url", "")), data["storage_path"]) or "memory://"
-
-
-def redis_address(url: str, storage: Path) -> str:
-    """`embedded` is the server that `flask vlog up` starts, on a socket that only this user may open."""
-    return f"unix://{storage / EMBEDDED_SOCKET}" if url == EMBEDDED else url

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = '0006_chores'
-down_revision = '0002_cmaf'
+down_revision = '0004_worker_keys'
 branch_labels = None
 depends_on = None
 

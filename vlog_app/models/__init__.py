@@ -2,7 +2,7 @@
 
 from .admin import AdminSession, Upload
 from .catalog import Video
-from .fleet import Chore, Worker
+from .fleet import Chore, Worker, WorkerKey
 from .work import Attempt, Encode, Event, Job, Rendition, Segment
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "Upload",
     "Video",
     "Worker",
+    "WorkerKey",
 ]

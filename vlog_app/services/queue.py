@@ -45,13 +45,17 @@ NO_SPACE_WAIT_S = 60.0  # how soon a job that found the disk full looks again
 # --- the verbs of a worker -----------------------------------------------------------------------------------
 
 
-def claim_next_job(worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
-    """Lease the most wanted job this slot can take, or only that one. An idle look takes no write lock."""
+def claim_next_job(
+    worker: WorkerInfo, slot: Slot, job_id: int | None = None, *, token: str | None = None
+) -> Claim | None:
+    """Lease the most wanted job this slot can take, or only that one, by the name `token`. An idle look takes no write
+    lock.
+    """
     if _candidate(db.session(), slot, job_id) is None:
         return None
     with transaction() as session:
         job = _candidate(session, slot, job_id)
-        return None if job is None else _lease(session, job, worker)
+        return None if job is None else _lease(session, job, worker, token or secrets.token_hex(16))
 
 
 def _candidate(session: Session, slot: Slot, job_id: int | None) -> Job | None:
@@ -72,29 +76,34 @@ def _candidate(session: Session, slot: Slot, job_id: int | None) -> Job | None:
     return session.scalars(query).first()
 
 
-def _lease(session: Session, job: Job, worker: WorkerInfo) -> Claim | None:
+def _lease(session: Session, job: Job, worker: WorkerInfo, token: str) -> Claim | None:
     now = database_now(session)
     attempt = Attempt(job_id=job.id, worker_id=worker.id, worker_name=worker.name, started_at=now)
     session.add(attempt)
     session.flush()
-    token = secrets.token_hex(16)
-    lease_s = settings().lease_s
     values: dict[str, Any] = {
         "lease_token": token,
-        "lease_expires_at": now + timedelta(seconds=lease_s),
+        "lease_expires_at": now + timedelta(seconds=settings().lease_s),
         "worker_id": worker.id,
         "attempt_id": attempt.id,
         "progress": None,
     }
     if not _move(session, job.id, Move.CLAIM, **values):
         return None
+    session.refresh(job)
+    _begin(session, session.get_one(Encode, job.encode_id), job, worker, now)
+    return claim_of(session, job, token)
+
+
+def claim_of(session: Session, job: Job, token: str) -> Claim:
+    """What the holder of a lease is told of its job."""
+    assert job.attempt_id is not None
     encode = session.get_one(Encode, job.encode_id)
-    _begin(session, encode, job, worker, now)
     return Claim(
         job_id=job.id,
         token=token,
-        lease_s=lease_s,
-        attempt_id=attempt.id,
+        lease_s=settings().lease_s,
+        attempt_id=job.attempt_id,
         kind=job.kind,
         video_id=job.video_id,
         plan=EncodePlan.from_json(encode.plan),

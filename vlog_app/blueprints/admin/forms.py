@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from flask import request
 
+from ...bodies import read_body
 from ...config import settings
 from ...errors import Problem
 from ...services import uploads
 from ...services.uploads import NewUpload, Received
 from .multipart import FileForm
-from .receiving import read_body, receiving
+from .receiving import receiving
 
 
 def take_form(idempotency_key: str | None = None) -> Received:

@@ -10,6 +10,7 @@ from email.utils import format_datetime
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 
+from ...bodies import body_pieces
 from ...config import settings
 from ...errors import Problem, answer_http_error
 from ...extensions import limiter
@@ -17,7 +18,7 @@ from ...services import uploads
 from ...services.incoming import CHECKSUMS, Gone
 from ...services.uploads import Incoming, NewUpload, Received
 from .forms import take_form
-from .receiving import body_pieces, receiving
+from .receiving import receiving
 
 blueprint = Blueprint("admin_uploads", __name__)
 
