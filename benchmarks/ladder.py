@@ -1,6 +1,7 @@
 """How close the whole encode comes to the least it could cost, in CPU seconds, measured in one run.
 
-    python -m benchmarks.ladder [--seconds 60] [--height 1080] [--preset veryfast] [--rounds 1] [--source FILE]
+    python -m benchmarks.ladder [--seconds 60] [--height 1080] [--preset veryfast] [--codec h264] [--rounds 1]
+        [--source FILE]
 
 limit     one decode of the source, and each rung encoded alone from ready-made raw frames with the same arguments
 pipeline  everything VLog does to the same film: jobs, decode, scaling, rungs, sound, segments, checks, checkpoints
@@ -23,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.options import encode_options
+from benchmarks.options import encode_options, output_of
 from benchmarks.sources import camera_like
 from encoder.command import Work, video_command
 from encoder.model import EncodePlan, RenditionPlan
@@ -60,9 +61,9 @@ def main() -> None:
     ffmpeg = find_ffmpeg().path
     with tempfile.TemporaryDirectory() as folder:
         source = options.source or camera_like(ffmpeg, Path(folder), options.seconds, options.height)
-        plan = make_plan(probe(source), preset=options.preset)
+        plan = make_plan(probe(source), preset=options.preset, output=output_of(options))
         rounds = [measure(ffmpeg, source, plan, Path(folder)) for _ in range(options.rounds)]
-    report(plan, options.preset, rounds)
+    report(plan, options, rounds)
 
 
 def measure(ffmpeg: str, source: Path, plan: EncodePlan, folder: Path) -> Round:
@@ -128,16 +129,19 @@ def _cpu_so_far() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def report(plan: EncodePlan, preset: str, rounds: list[Round]) -> None:
+def report(plan: EncodePlan, options: argparse.Namespace, rounds: list[Round]) -> None:
     top = plan.video[0]
-    print(f"{top.width}x{top.height}, {plan.duration_s:.0f} s, {float(plan.fps):.2f} fps, preset {preset}")
+    facts = f"{plan.duration_s:.0f} s, {float(plan.fps):.2f} fps, {options.codec} {options.preset}"
+    print(f"{top.width}x{top.height}, {facts}")
     print(f"{'decode':>10}: {statistics.median(r.decode_s for r in rounds):8.2f} CPU s")
     for name in rounds[0].rungs_s:
         print(f"{name:>10}: {statistics.median(r.rungs_s[name] for r in rounds):8.2f} CPU s")
     print(f"{'limit':>10}: {statistics.median(r.limit_s for r in rounds):8.2f} CPU s")
     print(f"{'pipeline':>10}: {statistics.median(r.pipeline_s for r in rounds):8.2f} CPU s")
-    print(f"{'ratio':>10}: {statistics.median(r.ratio for r in rounds):8.3f}")
-    print(json.dumps({"preset": preset, "height": top.height, "rounds": [asdict(r) for r in rounds]}))
+    ratio = statistics.median(r.ratio for r in rounds)
+    print(f"{'ratio':>10}: {ratio:8.3f}")
+    said = {"preset": options.preset, "codec": options.codec, "height": top.height}
+    print(json.dumps(said | {"ratio": ratio, "rounds": [asdict(r) for r in rounds]}))
 
 
 def _options() -> argparse.Namespace:

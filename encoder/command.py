@@ -21,6 +21,7 @@ REACH_BACK_S = 1  # how far before its end a picture is looked for when a part l
 AUDIO_DRIFT_PACKETS = 3  # see audio_command
 FOREVER = -1  # for tpad
 AAC_FRAME = 1024  # samples per AAC packet
+BUFFER_S = 2  # seconds at a rung's rate that an encoder may save up and spend at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +249,7 @@ def _svt_av1(_plan: EncodePlan, row: RenditionPlan) -> list[str]:
 
 def _capped(row: RenditionPlan) -> list[str]:
     """Easy films stay small, hard ones stay under the rung's rate."""
-    return ["-maxrate", str(row.max_bitrate_bps), "-bufsize", str(2 * row.max_bitrate_bps)]
+    return ["-maxrate", str(row.max_bitrate_bps), "-bufsize", str(BUFFER_S * row.max_bitrate_bps)]
 
 
 def _hls(

@@ -9,16 +9,18 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from .contract import WorkerInfo
-from .devices import Devices
-from .periodic import Chore, run_chores
+from .contract import Coordinator, Dismissed, Slot, WorkerInfo
+from .devices import AtOnce, Devices
+from .periodic import LATE_S, Chore, Take, run_chores
+from .queues import CHORES, labels_of, listened_to
 from .runner import Tools
-from .worker import Bell, Worker, worker_slots
+from .worker import Bell, Hearable, OpenInbox, Worker, worker_slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
     from vlog_app.config import Settings
     from vlog_app.ffmpeg import Ffmpeg
 
+    from .redis_link import RedisLink
+
 BELL_FILE = ".bell"
+RING_AGAIN_S = 5  # how long a message that was lost may hold its job up
 
 
 class AlreadyRunning(Exception):
@@ -44,53 +49,198 @@ def run_local_worker(app: Flask, name: str | None = None) -> None:
     once. Raises AlreadyRunning, or encoder.errors.ToolMissing without an ffmpeg.
     """
     from vlog_app.config import settings
-    from vlog_app.ffmpeg import find_ffmpeg
     from vlog_app.local_coordinator import LocalCoordinator
 
     with app.app_context():
         config = settings()
-    ffmpeg = find_ffmpeg(config.ffmpeg)
     name = name or socket.gethostname()
     bell = bell_for(config.storage_path)
-    info = WorkerInfo(f"local:{name}", name, _facts(ffmpeg.version, config.worker_encode_slots))
+    host = Host(config, f"local:{name}", name, config.work_dir)
+    with _only_one(host.folder / f"{name}.lock"):
+        devices = Devices()
+        hears = Hears(inboxes(app, devices, name), polls=config.job_queue_mode != "redis")
+        _work(host, LocalCoordinator(app), bell, threading.Event(), devices, hears)
+
+
+def work_for(api_url: str | None) -> str | None:
+    """A remote worker set up by the environment. None: it ended as it should. Else the sentence that says why not."""
+    from vlog_app.config import SettingsError, load_settings
+    from vlog_app.ffmpeg import FfmpegNotFound
+    from vlog_app.logs import log_to_stderr
+
+    log_to_stderr()
+    try:
+        run_remote_worker(load_settings(worker_api_url=api_url))
+    except (SettingsError, AlreadyRunning, FfmpegNotFound, Dismissed) as error:
+        return str(error)
+    return None
+
+
+def run_remote_worker(config: Settings) -> None:
+    """Run a worker of the site at VLOG_WORKER_API_URL until SIGTERM, without database, storage or Flask. Raises like
+    run_local_worker, and Dismissed with a sentence when the site does not want this worker.
+    """
+    from .health import Health
+    from .http_bell import HttpBell
+    from .http_client import Api
+    from .http_coordinator import HttpCoordinator
+    from .sources import Sources
+
+    if not config.worker_api_key:
+        raise Dismissed("Set VLOG_WORKER_API_KEY, or VLOG_WORKER_API_KEY_FILE, to the key of this worker.")
+    leaving = threading.Event()
+    name = socket.gethostname()
+    host = Host(config, f"remote:{name}", name, config.worker_work_dir)
+    with (
+        _only_one(host.folder / f"{name}.lock"),
+        closing(Api(config.worker_api_url, config.worker_api_key)) as api,
+    ):
+        films = host.work_root / "films"
+        sources = Sources(films, config.worker_cache_size, leaving)
+        reserve = config.storage_reserve_bytes
+        coordinator = HttpCoordinator(api, sources, films, leaving, reserve_bytes=reserve, sends_beside=True)
+        bell = HttpBell(api, leaving)
+        bell.start()
+        with Health(config.worker_health_port, api, coordinator, 3 * config.worker_heartbeat_interval):
+            _work(host, coordinator, bell, leaving)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where a worker runs. `folder` is its scratch, shared with workers of other names."""
+
+    config: Settings
+    id: str
+    name: str
+    folder: Path
+
+    @property
+    def work_root(self) -> Path:
+        return self.folder / self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Hears:
+    """How a worker learns of jobs beside the bell: by messages, by looking itself, or both."""
+
+    open_inbox: OpenInbox | None = None
+    polls: bool = True
+
+
+def _work(
+    host: Host,
+    coordinator: Coordinator,
+    bell: Hearable,
+    leaving: threading.Event,
+    devices: Devices | None = None,
+    hears: Hears | None = None,
+) -> None:
+    """What every worker does, wherever it lives, until it is asked to leave."""
+    from vlog_app.ffmpeg import find_ffmpeg
+
+    config, hears = host.config, hears or Hears()
+    ffmpeg = find_ffmpeg(config.ffmpeg)
+    info = WorkerInfo(host.id, host.name, _facts(ffmpeg.version, config.worker_encode_slots))
     tools = Tools(
         ffmpeg=ffmpeg.path,
-        work_root=config.work_dir / name,
+        work_root=host.work_root,
+        devices=devices or Devices(),
         stall_s=config.no_progress_timeout,
         wall_multiplier=config.ffmpeg_timeout_base_multiplier,
         wall_min_s=config.ffmpeg_timeout_minimum,
         wall_max_s=config.ffmpeg_timeout_maximum,
+        at_once=AtOnce(None if config.parallel_qualities_auto else config.parallel_qualities),
     )
-    with _only_one(config.work_dir / f"{name}.lock"):
-        _clear(tools.work_root)
-        worker = Worker(
-            info,
-            LocalCoordinator(app, bell),
-            tools,
-            bell,
-            poll_s=config.worker_poll_interval,
-            heartbeat_s=config.worker_heartbeat_interval,
-            slots=worker_slots(config.worker_encode_slots),
-        )
-        _stop_on_signal(worker.stop)
-        test = threading.Thread(
-            target=_learn_devices, args=(worker, tools.devices, config, ffmpeg), name="devices", daemon=True
-        )
-        test.start()  # takes seconds where there is a GPU; work begins on the CPU meanwhile
-        worker.run()
+    _clear(tools.work_root)
+    worker = Worker(
+        info,
+        coordinator,
+        tools,
+        bell,
+        poll_s=config.worker_poll_interval,
+        heartbeat_s=config.worker_heartbeat_interval,
+        slots=worker_slots(config.worker_encode_slots),
+        leaving=leaving,
+        open_inbox=hears.open_inbox,
+        polls=hears.polls,
+    )
+    _stop_on_signal(worker.stop)
+    test = threading.Thread(
+        target=_learn_devices, args=(worker, tools.devices, host, ffmpeg), name="devices", daemon=True
+    )
+    test.start()  # takes seconds where there is a GPU; work begins on the CPU meanwhile
+    worker.run()
+    shutil.rmtree(tools.work_root, ignore_errors=True)
+    if worker.dismissal is not None:
+        raise worker.dismissal
+
+
+def inboxes(app: Flask, devices: Devices, name: str) -> OpenInbox | None:
+    """An RQ worker for each slot, listening to what this host can do; None where workers only poll."""
+    link = _link_for_rq(app)
+    if link is None:
+        return None
+    from .rq_tasks import Inbox
+
+    def open_inbox(slot: Slot, carry_out: Callable[[int], object]) -> Inbox:
+        def names() -> list[str]:
+            return listened_to(slot, labels_of(devices.all))
+
+        return Inbox(link, f"{name}-{slot.name}", names, carry_out)
+
+    return open_inbox
 
 
 def run_scheduler(app: Flask) -> None:
     """Run housekeeping until SIGTERM."""
-    stop = threading.Event()
+    stop, todo = threading.Event(), chores(app)
     _stop_on_signal(stop.set)
-    run_chores(chores(app), stop)
+    ringing = _ringing(app, todo, stop)
+    if ringing is None:
+        run_chores(todo, stop, _lease_on_chores(app))
+        return
+    ringing.start()
+    run_chores(todo, stop, _lease_on_chores(app), late_s=LATE_S)
+    ringing.join()
+
+
+def _ringing(app: Flask, todo: Sequence[Chore], stop: threading.Event) -> threading.Thread | None:
+    """Housekeeping by Redis, where workers hear by it too."""
+    link = _link_for_rq(app)
+    if link is None:
+        return None
+    from .periodic import ChoreClock, answer, ring_chores
+    from .rq_tasks import Inbox
+
+    inbox = Inbox(
+        link, f"{socket.gethostname()}-chores", lambda: [CHORES], answer(todo, _lease_on_chores(app))
+    )
+    clock = ChoreClock(link, todo)
+    return threading.Thread(target=ring_chores, args=(clock, inbox, stop), name="chores")
+
+
+def _lease_on_chores(app: Flask) -> Take:
+    from vlog_app.services import chores as leases
+
+    def take(chore: Chore, *, late_s: float = 0.0, at_once: bool = False) -> float:
+        with app.app_context():
+            return leases.take(chore.name, chore.every_s, late_s=late_s, at_once=at_once)
+
+    return take
+
+
+def _link_for_rq(app: Flask) -> RedisLink | None:
+    from vlog_app.config import settings
+    from vlog_app.services import wakeup
+
+    with app.app_context():
+        return wakeup.link() if settings().uses_rq else None
 
 
 def chores(app: Flask) -> tuple[Chore, ...]:
     """All housekeeping of this installation."""
     from vlog_app.config import settings
-    from vlog_app.services import admin_sessions, events, publish, queue, uploads
+    from vlog_app.services import admin_sessions, events, handing_in, publish, queue, uploads, wakeup
 
     def within(call: Callable[[], Any]) -> Callable[[], object]:
         def run() -> object:
@@ -101,34 +251,26 @@ def chores(app: Flask) -> tuple[Chore, ...]:
 
     with app.app_context():
         sweep_s = settings().stale_job_check_interval
-        bell = bell_for(settings().storage_path)
-
-    def sweep() -> int:
-        freed = queue.sweep_expired_leases()
-        if freed:
-            bell.ring()
-        return freed
-
-    def finish_uploads() -> int:
-        finished = uploads.finish_interrupted_uploads()
-        if finished:
-            bell.ring()
-        return finished
+        rings = (
+            (Chore("unheard jobs", RING_AGAIN_S, within(wakeup.ring_again)),) if settings().uses_rq else ()
+        )
 
     return (
-        Chore("expired leases", min(sweep_s, 15), within(sweep)),
+        *rings,
+        Chore("expired leases", min(sweep_s, 15), within(queue.sweep_expired_leases)),
         Chore("unpublished encodes", sweep_s, within(publish.publish_finished)),
-        Chore("interrupted uploads", sweep_s, within(finish_uploads)),
+        Chore("interrupted uploads", sweep_s, within(uploads.finish_interrupted_uploads)),
         Chore("abandoned uploads", 3600, within(uploads.expire_uploads)),
+        Chore("abandoned transfers", 3600, within(handing_in.forget_stale_files)),
         Chore("old sign-ins", 3600, within(admin_sessions.forget_expired)),
         Chore("old events", 3600, within(events.forget_old_events)),
     )
 
 
-def _learn_devices(worker: Worker, known: Devices, config: Settings, ffmpeg: Ffmpeg) -> None:
+def _learn_devices(worker: Worker, known: Devices, host: Host, ffmpeg: Ffmpeg) -> None:
     from vlog_app import devices
 
-    inventory = devices.find(config, ffmpeg)
+    inventory = devices.find(host.config, ffmpeg, host.folder)
     known.know(inventory)
     worker.learn(devices.facts(inventory))
 
@@ -140,6 +282,7 @@ def _facts(ffmpeg_version: str, encode_slots: int) -> dict[str, object]:
         "device": "cpu",
         "machine": platform.machine(),
         "encode_slots": encode_slots,
+        "host": socket.gethostname(),
     }
 
 

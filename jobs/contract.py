@@ -4,7 +4,8 @@ CoordinatorError
 ├── LeaseLost         somebody else may have the job now: drop it, change nothing
 ├── Refused           what was handed in is not what was asked for
 ├── Incomplete        `finish` before everything was handed in
-└── Unavailable       the coordinator cannot answer at the moment: try again
+├── Unavailable       the coordinator cannot answer at the moment: try again
+└── Dismissed         this worker is not wanted any more, or speaks another version: it leaves
 
 Drained               BaseException: the worker is going away, the job is given back. Not a failure of it.
 
@@ -40,6 +41,10 @@ class Incomplete(CoordinatorError):
 
 class Unavailable(CoordinatorError):
     """No answer just now."""
+
+
+class Dismissed(CoordinatorError):
+    """The text says why, and what the person who runs the worker can do."""
 
 
 class Drained(BaseException):
@@ -142,7 +147,9 @@ class Coordinator(Protocol):
     except `fail` and `release`, which then do nothing.
     """
 
-    def claim(self, worker: WorkerInfo, slot: Slot) -> Claim | None: ...
+    def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
+        """The most wanted job this slot can take, or that one job; None when there is none or it may not be taken."""
+        ...
 
     def open_source(self, claim: Claim) -> Path:
         """A local path that ffmpeg can read."""
@@ -156,7 +163,8 @@ class Coordinator(Protocol):
 
     def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
         """Hand in one segment; False when it was in already. The file is the coordinator's afterwards. `init`, the
-        header it needs in CMAF, stays the worker's: the next segment needs it too.
+        header it needs in CMAF, stays the worker's: the next segment needs it too. A coordinator that sends segments
+        in the background may report what became of them with the next call about the same job.
         """
         ...
 

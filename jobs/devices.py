@@ -7,13 +7,37 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from encoder.choice import Choice, Footage, Rest, Way, choose
 from encoder.device import CPU, Device, DeviceKind, Inventory, Verdict
 from encoder.model import EncodePlan, RenditionPlan
 
 logger = logging.getLogger(__name__)
+
+ENCODES_ON_DEVICE = (Way.DEVICE, Way.DEVICE_ENCODE)
+MOST_ON_DEVICE = 3  # more encoders at once share one chip, and are no quicker than one after the other
+
+
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """How many rungs one ffmpeg makes. `count` None leaves it to the device: a GPU as many as it has sessions, but one
+    for others; a CPU all, since one decode for all is what saves it most.
+    """
+
+    count: int | None = None
+
+    def on_cpu(self, rungs: int) -> int:
+        return self.count or rungs
+
+    def on_device(self, session_limits: Sequence[int | None]) -> int:
+        if self.count:
+            return self.count
+        most = min((limit for limit in session_limits if limit), default=MOST_ON_DEVICE + 1)
+        return max(1, min(MOST_ON_DEVICE, most - 1))
+
+
+AUTO = AtOnce()
 
 
 class Devices:
@@ -40,21 +64,40 @@ class Devices:
 
     @contextmanager
     def borrow(
-        self, plan: EncodePlan, rows: Sequence[RenditionPlan], footage: Footage | None, *, codec: str = "h264"
-    ) -> Iterator[Choice]:
-        """The best way to make `rows` now. Its sessions are held until the block ends."""
+        self,
+        plan: EncodePlan,
+        rows: Sequence[RenditionPlan],
+        footage: Footage | None,
+        at_once: AtOnce = AUTO,
+    ) -> Iterator[tuple[Choice, Sequence[RenditionPlan]]]:
+        """The best way to make the first of `rows` now, and how many of them together: all have one codec. The
+        sessions are held until the block ends.
+        """
         with self._lock:
             now_s = self._clock()
             resting = frozenset(name for name, rest in self._rests.items() if not rest.is_over(now_s))
-            devices = self._devices.values()
-            choice = choose(devices, plan, rows, footage, codec=codec, load=self._load, resting=resting)
-            sessions = len(rows) if choice.way in (Way.DEVICE, Way.DEVICE_ENCODE) else 0
+            choice, group = self._choose(plan, rows, footage, at_once, resting)
+            sessions = len(group) if choice.way in ENCODES_ON_DEVICE else 0
             self._load[choice.device.id] = self._load.get(choice.device.id, 0) + sessions
         try:
-            yield choice
+            yield choice, group
         finally:
             with self._lock:
                 self._load[choice.device.id] -= sessions
+
+    def _choose(
+        self,
+        plan: EncodePlan,
+        rows: Sequence[RenditionPlan],
+        footage: Footage | None,
+        at_once: AtOnce,
+        resting: frozenset[str],
+    ) -> tuple[Choice, Sequence[RenditionPlan]]:
+        codec, devices = rows[0].codec, tuple(self._devices.values())
+        limits = [device.max_sessions for device in devices if device.kind is not DeviceKind.CPU]
+        few = rows[: at_once.on_device(limits)] if limits else rows
+        choice = choose(devices, plan, few, footage, codec=codec, load=self._load, resting=resting)
+        return choice, few if choice.way in ENCODES_ON_DEVICE else rows[: at_once.on_cpu(len(rows))]
 
     def worked(self, choice: Choice) -> None:
         with self._lock:

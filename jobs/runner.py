@@ -12,8 +12,18 @@ from pathlib import Path
 from encoder.errors import MediaError, OutputInvalid, StorageFull
 from encoder.process import Limits
 
-from .contract import Claim, Coordinator, Drained, Failure, Incomplete, LeaseLost, Refused, Report
-from .devices import Devices
+from .contract import (
+    Claim,
+    Coordinator,
+    Drained,
+    Failure,
+    Incomplete,
+    LeaseLost,
+    Refused,
+    Report,
+    Unavailable,
+)
+from .devices import AUTO, AtOnce, Devices
 from .kinds import encode, stills
 from .layout import AUDIO, COPY, ENCODE, POSTER, STORYBOARD
 from .lease import Lease
@@ -28,6 +38,7 @@ class Tools:
     ffmpeg: str
     work_root: Path
     devices: Devices = field(default_factory=Devices)
+    at_once: AtOnce = AUTO
     stall_s: float = 90
     wall_multiplier: float = 2.0
     wall_min_s: float = 300
@@ -79,6 +90,9 @@ def run_claim(
     except Drained:
         coordinator.release(claim)
         logger.info("job given back", extra=facts)
+    except Unavailable:
+        logger.warning("the coordinator was away for too long, job dropped", extra=facts)
+        coordinator.release(claim)  # it may be back by now; if not, the lease runs out
     except Exception as error:
         failure = failure_from(error)
         logger.warning("job failed: %s", failure.message, exc_info=error, extra=facts)

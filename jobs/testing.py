@@ -86,10 +86,10 @@ class MemoryCoordinator:
         for draft in draft_jobs(self.plan, self.chunk_s):
             self.jobs.append(MemoryJob(next(self._numbers), draft, draft.chunk))
 
-    def claim(self, worker: WorkerInfo, slot: Slot) -> Claim | None:
+    def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
         with self._lock:
             self._sweep()
-            fitting = [job for job in self.jobs if self._fits(job, slot)]
+            fitting = [job for job in self.jobs if self._fits(job, slot) and job_id in (None, job.id)]
             if not fitting:
                 return None
             job = min(fitting, key=lambda job: (job.draft.rank, job.id))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from .contract import Coordinator, Slot, WorkerInfo
+from .contract import Coordinator, Dismissed, Slot, Unavailable, WorkerInfo
 from .layout import AUDIO, COPY, ENCODE, POSTER, STORYBOARD, Rank
+from .queues import Heard
 from .runner import Tools, run_claim
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 BELL_CHECK_S = 0.1  # a stat of one file: how soon new work is noticed
 ERROR_PAUSE_S = 2.0
@@ -33,6 +37,12 @@ def worker_slots(encodes: int) -> tuple[Slot, ...]:
     """The slots of a worker that encodes this many pieces at once, what a viewer waits for apart."""
     bulk, *others = SLOTS
     return (bulk,) * encodes + tuple(others)
+
+
+class Hearable(Protocol):
+    """Changes when there may be new work."""
+
+    def heard(self) -> int: ...
 
 
 class Bell:
@@ -56,19 +66,37 @@ class Bell:
             return 0
 
 
+class Inbox(Protocol):
+    """Where one slot gets messages about single jobs, and carries them out."""
+
+    def listen(self) -> Heard: ...
+
+    def close(self) -> None: ...
+
+
+OpenInbox = Callable[[Slot, Callable[[int], object]], Inbox]
+
+
 class Worker:
-    """Runs slots until asked to stop. `stop()` lets the segment in flight land; a second one leaves at once."""
+    """Runs slots until asked to stop. `stop()` lets the segment in flight land; a second one leaves at once.
+
+    Without an inbox a slot polls, nudged by the bell. With one it hears messages; `polls` says whether it looks at
+    the queue by itself as well.
+    """
 
     def __init__(
         self,
         info: WorkerInfo,
         coordinator: Coordinator,
         tools: Tools,
-        bell: Bell,
+        bell: Hearable,
         *,
         poll_s: float = 10.0,
         heartbeat_s: float = 30.0,
         slots: tuple[Slot, ...] = SLOTS,
+        leaving: threading.Event | None = None,
+        open_inbox: OpenInbox | None = None,
+        polls: bool = True,
     ) -> None:
         self._info = info
         self._coordinator = coordinator
@@ -77,19 +105,29 @@ class Worker:
         self._poll_s = poll_s
         self._heartbeat_s = heartbeat_s
         self._slots = slots
-        self._drain = threading.Event()
+        self._open_inbox = open_inbox
+        self._polls = polls
+        self._drain = leaving or threading.Event()
+        self._is_away = False
+        self.dismissal: Dismissed | None = None
 
     def run(self) -> None:
-        """Blocks until every slot has ended."""
-        _retry(lambda: self._coordinator.greet(self._info), self._drain)
+        """Blocks until every slot has ended. `dismissal` then says whether the worker was sent away."""
+        while self._attempt(self._greet) is None:
+            if self._drain.wait(ERROR_PAUSE_S):
+                return
         threads = [threading.Thread(target=self._loop, args=(slot,), name=slot.name) for slot in self._slots]
         for thread in threads:
             thread.start()
         while not self._drain.wait(self._heartbeat_s):
-            _attempt(lambda: self._coordinator.beat(self._info))
+            self._attempt(lambda: self._coordinator.beat(self._info))
         for thread in threads:
             thread.join()
-        _attempt(lambda: self._coordinator.farewell(self._info))
+        self._attempt(lambda: self._coordinator.farewell(self._info))
+
+    def _greet(self) -> bool:
+        self._coordinator.greet(self._info)
+        return True
 
     def stop(self) -> None:
         self._drain.set()
@@ -103,41 +141,58 @@ class Worker:
         self._info = replace(self._info, facts={**self._info.facts, **facts})
 
     def _loop(self, slot: Slot) -> None:
+        # A message says that there is work, not which is most wanted by now: the queue says that.
+        inbox = self._open_inbox(slot, lambda _job_id: self._once(slot)) if self._open_inbox else None
         while not self._drain.is_set():
-            heard = self._bell.heard()
-            try:
-                did_something = self._once(slot)
-            except Exception:
-                logger.exception("slot %s stumbled", slot.name)
-                self._drain.wait(ERROR_PAUSE_S)
-                continue
-            if not did_something:
-                self._listen(heard)
+            if self._attempt(lambda: self._turn(slot, inbox)) is None:
+                self._drain.wait(ERROR_PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311  (spreads load)
+        if inbox is not None:
+            inbox.close()
+
+    def _turn(self, slot: Slot, inbox: Inbox | None) -> bool:
+        """One job, or else a while of listening."""
+        heard = self._bell.heard()
+        if not (self._polls and self._once(slot)):
+            self._listen(heard, inbox)
+        return True
 
     def _once(self, slot: Slot) -> bool:
+        if self._drain.is_set():
+            return False
         claim = self._coordinator.claim(self._info, slot)
         if claim is None:
             return False
         run_claim(claim, self._coordinator, self._tools, self._drain, nice=slot.nice)
         return True
 
-    def _listen(self, heard: int) -> None:
-        """Until the bell rings, the poll interval is over, or we leave."""
+    def _attempt(self, call: Callable[[], T]) -> T | None:
+        """What the call says; None when it failed. A worker that is sent away leaves."""
+        try:
+            said = call()
+        except Dismissed as dismissal:
+            self.dismissal = dismissal
+            self.stop()
+        except Unavailable as away:
+            self._say_away(away)
+        except Exception:
+            logger.exception("the coordinator stumbled")
+        else:
+            self._is_away = False
+            return said
+        return None
+
+    def _say_away(self, away: Unavailable) -> None:
+        """Once, however often it is tried again."""
+        if not self._is_away:
+            logger.warning("coordinator away: %s", away)
+        self._is_away = True
+
+    def _listen(self, heard: int, inbox: Inbox | None) -> None:
+        """Until a message was carried out, the bell rings, the poll interval is over, or we leave."""
         until = time.monotonic() + self._poll_s
-        while time.monotonic() < until and self._bell.heard() == heard:
-            if self._drain.wait(BELL_CHECK_S):
+        while time.monotonic() < until and self._bell.heard() == heard and not self._drain.is_set():
+            said = Heard.AWAY if inbox is None else inbox.listen()
+            if said is Heard.MESSAGE:
                 return
-
-
-def _retry(call: Callable[[], None], drain: threading.Event) -> None:
-    while not _attempt(call) and not drain.wait(ERROR_PAUSE_S):
-        pass
-
-
-def _attempt(call: Callable[[], None]) -> bool:
-    try:
-        call()
-    except Exception:
-        logger.exception("coordinator not reached")
-        return False
-    return True
+            if said is Heard.AWAY:
+                self._drain.wait(BELL_CHECK_S)

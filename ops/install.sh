@@ -99,8 +99,9 @@ install_lock() {
     rm -f ".venv/$lock"
     say "Installing what VLog needs (about 150 MB to download, once). This takes a minute or two."
     log=.venv/install.log
+    # crontab, which rq-scheduler asks for, is published as source only: pure Python, checked by its hash like the rest.
     .venv/bin/python -m pip install --disable-pip-version-check --no-input --require-hashes --no-deps \
-        --only-binary :all: -r "$lock" >"$log" 2>&1 &
+        --only-binary :all: --no-binary crontab -r "$lock" >"$log" 2>&1 &
     pip=$!
     trap 'kill "$pip" 2>/dev/null; say; fail "stopped; start $0 again to go on."' INT TERM HUP
     show_progress "$pip" "$log"

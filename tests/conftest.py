@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from tests.provision.chromium import find_chromium
 from tests.provision.postgres import Postgres, running_postgres
 from tests.provision.processes import NotProvided
+from tests.provision.proxy import Wire, wired
 from tests.provision.redis import Redis, running_redis
 from tests.provision.site import Site, running_site
 from vlog_app import create_app
@@ -205,6 +206,20 @@ def redis_url(redis_server: Redis) -> str:
     """An empty Redis."""
     redis_server.ask("FLUSHALL")
     return redis_server.url
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Redis]:
+    """A Redis of this test's own, to be killed."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def wire(redis_server: Redis, redis_url: str) -> Iterator[Wire]:
+    """A way to an empty Redis that can be cut."""
+    with wired(redis_server.path) as wire:
+        yield wire
 
 
 @pytest.fixture(scope="session")

@@ -118,15 +118,13 @@ def test_queue_libraries_stay_in_their_files() -> None:
         "rq_scheduler": ("periodic.py",),
         "httpx2": (),
     }
-    rooms["httpx2"] = ("http_coordinator.py",)
+    rooms["httpx2"] = ("http_client.py",)
     strays = [
         each
         for each in runtime_imports("jobs")
         if each.top in rooms and each.path.name not in rooms[each.top]
     ]
-    reject(
-        strays, "rq belongs to jobs/rq_tasks.py, queues.py and periodic.py; HTTP to jobs/http_coordinator.py:"
-    )
+    reject(strays, "rq belongs to jobs/rq_tasks.py, queues.py and periodic.py; HTTP to jobs/http_client.py:")
 
 
 def test_services_know_no_request_and_no_page() -> None:

@@ -96,7 +96,7 @@ def test_secrets_are_never_shown() -> None:
     [
         ("VLOG_PUBLIC_PROT", "is not a setting of VLog and was ignored; did you mean VLOG_PUBLIC_PORT?"),
         ("VLOG_QQQ", "is not a setting of VLog and was ignored."),
-        ("VLOG_REDIS_URL", "is known but this version does not use it yet."),
+        ("VLOG_WHISPER_MODEL", "is known but this version does not use it yet."),
         ("VLOG_REDIS_STREAM_MAX_LEN", "is no longer used: RQ replaced Redis Streams."),
     ],
 )

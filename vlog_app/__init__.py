@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from flask import Flask
+from typing import TYPE_CHECKING, Literal
 
 from . import config as config_module
 from .config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 Surface = Literal["public", "admin", "worker_api", "cli"]
 
 
 def create_app(config: Settings | None = None, surface: Surface = "cli") -> Flask:
     """One code base, several WSGI apps: `surface` says whose routes it serves."""
+    from flask import Flask  # here, so that a remote worker can use parts of this package without Flask
+
     app = Flask(__name__)
     settings = config or load_settings()
     app.config["VLOG_SURFACE"] = surface
     config_module.init_app(app, settings)
-    _init_extensions(app)
+    _init_extensions(app, settings)
     _init_web(app, surface)
     return app
 
 
-def _init_extensions(app: Flask) -> None:
+def _init_extensions(app: Flask, settings: Settings) -> None:
     from . import cli, models  # noqa: F401  (models must be known before migrations look)
     from .extensions import db, htmx, limiter, migrate
+    from .services import wakeup
+    from .shared_counts import counts
 
     db.init_app(app)
     migrate.init_app(app, db)
     htmx.init_app(app)
+    app.config["RATELIMIT_STORAGE_URI"], app.config["RATELIMIT_STORAGE_OPTIONS"] = counts(settings)
     limiter.init_app(app)
     cli.init_app(app)
+    wakeup.init_app(app, settings)
 
 
 def _init_web(app: Flask, surface: Surface) -> None:

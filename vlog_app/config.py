@@ -1,65 +1,49 @@
-"""The settings: one typed value read once from VLOG_* names; nothing else here reads the environment."""
+"""The settings: one typed value read once from VLOG_* names; nothing else here reads the environment.
 
-import difflib
-import ipaddress
+A remote worker reads them too, on a host that may have no Flask: it is imported only where an app is at hand.
+"""
+
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from flask import Flask, current_app
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .secret_files import secret_key
-from .setting_names import OTHER_READERS, RESERVED, RETIRED
+from .setting_names import is_read, notice
+from .setting_types import (
+    FOLDER_NAME,
+    HTTP_URL,
+    RATE_LIMIT,
+    AbsolutePath,
+    Csv,
+    DatabaseUrl,
+    HardwareKind,
+    Preset,
+    QueueMode,
+    embedded_database,
+    local_admin,
+    local_worker_api,
+    parse_address,
+    redis_address,
+    require_network,
+    require_redis,
+    shared_counts,
+    temporary_folder,
+)
 from .setting_words import SettingRow, allowed_text, display, extra_of, option, row
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 PREFIX = "VLOG_"
 # Held by the Flask app so that a request, a command and a job all see the same value.
 APP_KEY = "vlog.settings"
-RATE_LIMIT = r"^\d+ ?(/|per) ?(second|minute|hour|day)( ?; ?\d+ ?(/|per) ?(second|minute|hour|day))*$"
-FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
-HTTP_URL = r"^https?://[^\s/]+"
 
 
 class SettingsError(Exception):
     """A setting is wrong; the text is one sentence for the person who set it."""
-
-
-def _embedded_database(data: dict[str, Any]) -> str:
-    return f"sqlite:///{data['storage_path'] / 'vlog.db'}"
-
-
-def _local_admin(data: dict[str, Any]) -> str:
-    return f"http://localhost:{data['admin_port']}"
-
-
-def _split_csv(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _absolute(value: object) -> object:
-    return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
-
-
-def _sqlalchemy_url(value: object) -> object:
-    """SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3, and refuses postgres://; people paste both."""
-    if isinstance(value, str):
-        for scheme in ("postgres://", "postgresql://"):
-            if value.startswith(scheme):
-                return "postgresql+psycopg2://" + value.removeprefix(scheme)
-    return value
-
-
-Csv = Annotated[tuple[str, ...], BeforeValidator(_split_csv)]
-AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
-DatabaseUrl = Annotated[str, BeforeValidator(_sqlalchemy_url)]
-HardwareKind = Literal["auto", "nvidia", "intel", "none"]
-Preset = Literal[
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
-]
 
 
 class Settings(BaseModel):
@@ -83,7 +67,7 @@ class Settings(BaseModel):
         "uploads", "Folder under the storage root for sources.", allowed="a folder name", pattern=FOLDER_NAME
     )
     database_url: DatabaseUrl = option(
-        _embedded_database,
+        embedded_database,
         "Database; empty is an embedded SQLite file under the storage root.",
         allowed="a sqlite:/// or postgresql:// address",
         shown="empty",
@@ -124,6 +108,14 @@ class Settings(BaseModel):
     )
     admin_session_expiry_hours: int = option(24, "How long a login lasts.", unit="hours", ge=1, le=8760)
 
+    worker_admin_secret: str | None = option(
+        None,
+        "Secret with which workers are registered and revoked; empty turns that off.",
+        allowed="any text",
+        shown="empty",
+        secret=True,
+    )
+
     max_upload_size: int = option(100 * 1024**3, "Largest file accepted as an upload.", unit="bytes", ge=1)
     storage_reserve_bytes: int = option(1024**3, "Free space that is never used up.", unit="bytes", ge=0)
 
@@ -142,6 +134,17 @@ class Settings(BaseModel):
     )
     hwaccel_max_sessions: int = option(
         0, "How many encoders one GPU may run at once; 0 asks its driver.", ge=0, le=100
+    )
+    parallel_qualities_auto: bool = option(
+        True,
+        "How many rungs one ffmpeg makes is left to the device: a CPU all with one decode, a GPU up to three, "
+        "one fewer than it has sessions.",
+    )
+    parallel_qualities: int = option(
+        1,
+        "Rungs that one ffmpeg makes when it is not left to the device; each group decodes once.",
+        ge=1,
+        le=6,
     )
     streaming_format: Literal["hls_ts", "cmaf"] = option(
         "hls_ts",
@@ -200,8 +203,69 @@ class Settings(BaseModel):
     )
     worker_heartbeat_interval: float = option(30, "Time between renewals of a lease.", unit="seconds", gt=0)
     worker_poll_interval: float = option(10, "Longest wait between two looks for work.", unit="seconds", gt=0)
+    worker_offline_threshold: float = option(
+        5, "A worker that is silent this long is shown as offline.", unit="minutes", gt=0, le=1440
+    )
+    worker_api_url: str = option(
+        local_worker_api,
+        "Worker API that remote workers and the command line talk to.",
+        shown="http://localhost:9002",
+        allowed="an http or https address",
+        pattern=HTTP_URL,
+    )
+    worker_api_key: str | None = option(
+        None,
+        "Key of a remote worker, as shown when it was registered.",
+        allowed="a key that begins with vlw_",
+        shown="empty",
+        secret=True,
+    )
+    worker_work_dir: AbsolutePath = option(
+        temporary_folder,
+        "Scratch of a remote worker: sources and segments that are not handed in yet.",
+        allowed="a folder",
+        shown="vlog-worker in the temporary folder",
+    )
+    worker_cache_size: int = option(
+        20 * 1024**3,
+        "Sources a remote worker keeps for its next job while they take no more than this.",
+        unit="bytes",
+        ge=0,
+    )
+    worker_health_port: int = option(
+        0, "Port on loopback where a remote worker says how it is; 0 is none.", ge=0, le=65535
+    )
+    max_hls_single_file_size: int = option(
+        500 * 1024**2, "Largest file that a worker may hand in.", unit="bytes", ge=1
+    )
+    max_thumbnail_size: int = option(10 * 1024**2, "Largest picture that is taken in.", unit="bytes", ge=1)
     stale_job_check_interval: int = option(
         60, "Time between sweeps for lost leases and forgotten uploads.", unit="seconds", ge=1
+    )
+
+    job_queue_mode: QueueMode = option(
+        "database",
+        "How workers hear of work: by looking into the database; by Redis; or by Redis with the database as a "
+        "fallback.",
+    )
+    redis_url: str = option(
+        "",
+        "Redis for messages, live pages and shared limits; empty is off, embedded starts the bundled server.",
+        allowed="a redis://, rediss:// or unix:// address, or embedded",
+        pattern=r"^$|^embedded$|^rediss?://.|^unix://.",
+    )
+    redis_pool_size: int = option(10, "Connections to Redis per process.", ge=1, le=1000)
+    redis_socket_timeout: float = option(
+        0.5, "Longest wait for an answer of Redis.", unit="seconds", gt=0, le=60
+    )
+    redis_socket_connect_timeout: float = option(
+        0.5, "Longest wait for a connection to Redis.", unit="seconds", gt=0, le=60
+    )
+    redis_health_check_interval: float = option(
+        30, "A connection that was idle this long is tested before it is used.", unit="seconds", gt=0
+    )
+    redis_pubsub_prefix: str = option(
+        "vlog", "First part of the name of the channel for live pages.", allowed="a name", pattern=FOLDER_NAME
     )
 
     rate_limit_enabled: bool = option(True, "Limits on requests on or off.")
@@ -214,13 +278,26 @@ class Settings(BaseModel):
     rate_limit_admin_upload: str = option(
         "600/hour", "Uploads begun by one address; the pieces of a file do not count.", pattern=RATE_LIMIT
     )
+    rate_limit_worker_default: str = option(
+        "300/minute", "Calls of one worker to the worker API.", pattern=RATE_LIMIT
+    )
+    rate_limit_worker_register: str = option(
+        "5/hour", "Registrations and revocations of one address that may be refused.", pattern=RATE_LIMIT
+    )
+    rate_limit_worker_progress: str = option(
+        "600/minute", "Signs of life and of progress of one worker.", pattern=RATE_LIMIT
+    )
     rate_limit_storage_url: str = option(
-        "memory://",
-        "Where counts of requests are kept.",
+        shared_counts,
+        "Where counts of requests are kept; empty is Redis where one is set, else each process's memory.",
         allowed="memory:// or a redis:// address",
-        pattern=r"^memory://|^rediss?://|^redis\+unix://",
+        shown="empty",
+        pattern=r"^memory://|^rediss?://|^(redis\+)?unix://",
     )
 
+    storage_check_timeout: float = option(
+        2, "A storage that does not answer this long is called unhealthy.", unit="seconds", gt=0
+    )
     sse_heartbeat_interval: float = option(
         30, "Time between signs of life on a live stream.", unit="seconds", gt=0
     )
@@ -229,7 +306,7 @@ class Settings(BaseModel):
     )
 
     admin_api_url: str = option(
-        _local_admin,
+        local_admin,
         "Admin site the command line talks to.",
         shown="http://localhost:9001",
         allowed="an http or https address",
@@ -243,12 +320,13 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check_addresses(self) -> "Settings":
         for proxy in self.trusted_proxies:
-            _require_network(proxy)
+            require_network(proxy)
         if not self.is_loopback and self.admin_api_secret == "":
             raise ValueError(
                 f"VLOG_ADMIN_API_SECRET is set to nothing, which is allowed only while VLOG_BIND_ADDRESS "
                 f"is a loopback address; it is {self.bind_address}: set a secret, or bind to 127.0.0.1."
             )
+        require_redis(self.job_queue_mode, self.redis_url)
         ports = {self.public_port, self.admin_port, self.worker_api_port}
         if len(ports) < 3:
             raise ValueError(
@@ -259,7 +337,7 @@ class Settings(BaseModel):
 
     @property
     def is_loopback(self) -> bool:
-        return _parse_address(self.bind_address).is_loopback
+        return parse_address(self.bind_address).is_loopback
 
     @property
     def uses_sqlite(self) -> bool:
@@ -284,6 +362,15 @@ class Settings(BaseModel):
         return self.storage_path / ".work"
 
     @property
+    def uses_rq(self) -> bool:
+        return self.job_queue_mode != "database"
+
+    @property
+    def redis_address(self) -> str:
+        """Empty without Redis."""
+        return redis_address(self.redis_url, self.storage_path)
+
+    @property
     def lease_s(self) -> float:
         return self.worker_claim_duration * 60
 
@@ -299,39 +386,21 @@ class Settings(BaseModel):
         ]
 
 
-def _parse_address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    try:
-        return ipaddress.ip_address("127.0.0.1" if value == "localhost" else value)
-    except ValueError:
-        raise ValueError(
-            f'VLOG_BIND_ADDRESS is "{value}": it must be an IP address such as 127.0.0.1 or 0.0.0.0.'
-        ) from None
-
-
-def _require_network(value: str) -> None:
-    try:
-        ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        raise ValueError(
-            f'VLOG_TRUSTED_PROXIES holds "{value}": each entry must be an IP address or a network, '
-            "such as 10.0.0.0/8."
-        ) from None
-
-
 def settings() -> Settings:
     """The settings of the current app."""
+    from flask import current_app  # here, so that a remote worker can read its settings without Flask
+
     value: Settings = current_app.extensions[APP_KEY]
     return value
 
 
-def init_app(app: Flask, value: Settings) -> None:
+def init_app(app: "Flask", value: Settings) -> None:
     """Binds the settings, and sets what Flask and its extensions read from `app.config`."""
     app.extensions[APP_KEY] = value
     app.config.update(
         SQLALCHEMY_DATABASE_URI=value.database_url,
         SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": not value.uses_sqlite},
         RATELIMIT_ENABLED=value.rate_limit_enabled,
-        RATELIMIT_STORAGE_URI=value.rate_limit_storage_url,
         TRUSTED_HOSTS=list(value.trusted_hosts) or None,
     )
     if app.config.get("VLOG_SURFACE") != "cli":  # a command signs nothing, and must run on a broken storage
@@ -348,11 +417,14 @@ def _signing_key(value: Settings) -> str:
         ) from None
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Reads the environment (or `environ`); raises SettingsError with one sentence when a value is wrong."""
+def load_settings(environ: Mapping[str, str] | None = None, **chosen: str | None) -> Settings:
+    """Reads the environment (or `environ`); raises SettingsError with one sentence when a value is wrong. `chosen`:
+    what a command line says instead, unless it is None.
+    """
     source = os.environ if environ is None else environ
+    given = {name: value for name, value in chosen.items() if value is not None}
     try:
-        return Settings.model_validate(_known_values(source))
+        return Settings.model_validate(_known_values(source) | given)
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
 
@@ -360,8 +432,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def notices(environ: Mapping[str, str] | None = None) -> list[str]:
     """One sentence for each VLOG_* name that is set and not read."""
     source = os.environ if environ is None else environ
-    names = [name for name in sorted(source) if name.startswith(PREFIX) and not _is_read(name)]
-    return [_notice(name) for name in names]
+    known = known_variables()
+    names = [name for name in sorted(source) if name.startswith(PREFIX) and not is_read(name, known)]
+    return [notice(name, known) for name in names]
 
 
 def _known_values(environ: Mapping[str, str]) -> dict[str, str]:
@@ -391,21 +464,6 @@ def variable_name(field_name: str) -> str:
 
 def known_variables() -> tuple[str, ...]:
     return tuple(variable_name(name) for name in Settings.model_fields)
-
-
-def _is_read(name: str) -> bool:
-    known = known_variables()
-    return name in known or name.removesuffix("_FILE") in known or name in OTHER_READERS
-
-
-def _notice(name: str) -> str:
-    if name in RETIRED:
-        return f"{name} is no longer used: {RETIRED[name]}."
-    if name in RESERVED:
-        return f"{name} is known but this version does not use it yet."
-    nearest = difflib.get_close_matches(name, (*known_variables(), *RESERVED), n=1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else "."
-    return f"{name} is not a setting of VLog and was ignored{hint}"
 
 
 def _sentence(error: ValidationError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import defaultdict
+from pathlib import Path
 
 from encoder.detection import Program, find_devices
 from encoder.device import Device, Inventory, Reason, Refusal
@@ -23,12 +24,12 @@ WORDS = {
 }
 
 
-def find(config: Settings, ffmpeg: Ffmpeg) -> Inventory:
-    """May take some seconds when a device is tested for the first time."""
+def find(config: Settings, ffmpeg: Ffmpeg, folder: Path | None = None) -> Inventory:
+    """May take some seconds when a device is tested for the first time; what is found is remembered in `folder`."""
     host = socket.gethostname()  # hosts may share the storage, never the devices
     return find_devices(
         Program(ffmpeg.path, ffmpeg.version, ffmpeg.encoders),
-        config.work_dir / ".devices" / host,
+        (folder or config.work_dir) / ".devices" / host,
         config.hwaccel_type,
         vaapi_node=config.hwaccel_vaapi_device,
         max_sessions=config.hwaccel_max_sessions,

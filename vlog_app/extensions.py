@@ -5,8 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+from blinker import Signal
+from flask import Flask, current_app
 from flask_htmx import HTMX
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
@@ -35,6 +38,24 @@ db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 migrate = Migrate(render_as_batch=True, compare_type=True)
 limiter = Limiter(get_remote_address, in_memory_fallback_enabled=True)
 htmx = HTMX()
+
+
+#: Sent after each commit that made news, with `news`. Receivers must not raise: what they tell is a hint.
+committed = Signal()
+
+
+@dataclass(slots=True)
+class News:
+    """What a transaction made that somebody waits for: jobs that may be taken, videos to which something happened."""
+
+    jobs: set[int] = field(default_factory=set)
+    videos: set[int] = field(default_factory=set)
+
+
+def news_of(session: Session) -> News:
+    """What the running transaction will tell."""
+    news: News = session.info.setdefault("vlog_news", News())
+    return news
 
 
 @event.listens_for(Engine, "connect")
@@ -69,6 +90,7 @@ def transaction() -> Iterator[Session]:
     session.rollback()
     session.expire_all()
     session.info["vlog_write"] = True
+    session.info["vlog_news"] = news = News()
     try:
         session.connection(execution_options={"vlog_write": True})
         yield session
@@ -78,3 +100,7 @@ def transaction() -> Iterator[Session]:
         raise
     finally:
         session.info.pop("vlog_write", None)
+        session.info.pop("vlog_news", None)
+    if news.jobs or news.videos:
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        committed.send(app, news=news)

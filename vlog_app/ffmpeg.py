@@ -8,6 +8,7 @@ from pathlib import Path
 
 OLDEST = (5, 1)  # the oldest that was shown to make exact segments; Debian 12 has it
 NEEDED_ENCODERS = ("libx264", "aac")
+CODEC_ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}  # what every host falls back to
 NEEDED_FILTERS = ("zscale", "tonemap")  # without them HDR would come out grey
 ANSWER_S = 20.0  # the first run of a cold 170 MB file from a slow disk
 
@@ -28,6 +29,11 @@ class Ffmpeg:
     def missing(self) -> list[str]:
         encoders = [name for name in NEEDED_ENCODERS if name not in self.encoders]
         return encoders + [name for name in NEEDED_FILTERS if name not in self.filters]
+
+    def lacks_for(self, codec: str) -> str | None:
+        """The encoder it would need for films in `codec`; None when it has it."""
+        name = CODEC_ENCODERS[codec]
+        return None if name in self.encoders else name
 
 
 def find_ffmpeg(named: str = "") -> Ffmpeg:

@@ -24,35 +24,29 @@ from jobs.contract import (
     Unavailable,
     WorkerInfo,
 )
-from jobs.worker import Bell
 
-from .config import settings
 from .extensions import db
 from .models import Video
 from .services import checkpoints, fleet, publish, queue, segment_files
-from .services.worker_facts import encodes_on_gpu
+from .services.media_files import source_file
 
 
 class LocalCoordinator:
     """See jobs.contract.Coordinator for what each verb promises."""
 
-    def __init__(self, app: Flask, bell: Bell) -> None:
+    def __init__(self, app: Flask) -> None:
         self._app = app
-        self._bell = bell
 
-    def claim(self, worker: WorkerInfo, slot: Slot) -> Claim | None:
+    def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
         with self._session():
-            claim = queue.claim_next_job(worker, slot)
-        if claim is not None and encodes_on_gpu(worker.facts):
-            self._bell.ring()  # whoever left this to the GPU need not wait for it with the rest
-        return claim
+            return queue.claim_next_job(worker, slot, job_id)
 
     def open_source(self, claim: Claim) -> Path:
         with self._session():
             video = db.session.get(Video, claim.video_id)
             if video is None:
                 raise LeaseLost("the video is gone")
-            path = settings().storage_path / video.source_path
+            path = source_file(video)
         if not path.is_file():
             raise SourceUnreadable("The source file is gone from the storage.", code="source_missing")
         return path
@@ -77,7 +71,6 @@ class LocalCoordinator:
         with self._session():
             queue.finish_job(claim, report)
             publish.publish_finished()
-        self._bell.ring()  # finishing may have queued a storyboard
 
     def fail(self, claim: Claim, failure: Failure) -> None:
         with self._session():
@@ -86,7 +79,6 @@ class LocalCoordinator:
     def release(self, claim: Claim) -> None:
         with self._session():
             queue.release_job(claim)
-        self._bell.ring()
 
     def greet(self, worker: WorkerInfo) -> None:
         with self._session():

@@ -23,4 +23,5 @@ def log_to_stderr() -> None:
     logging.getLogger("encoder.process").setLevel(
         logging.WARNING
     )  # its command line is long; DEBUG for a puzzle
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for every call of a remote worker
     logging.getLogger("alembic").setLevel(logging.WARNING)

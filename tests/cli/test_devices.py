@@ -91,7 +91,7 @@ def test_turned_off_is_no_problem(config: Settings) -> None:
 def test_a_worker_tells_what_it_learned_with_its_next_sign_of_life(app: Flask, config: Settings) -> None:
     bell = bell_for(config.storage_path)
     info = WorkerInfo("local:atlas", "atlas", {"cores": 2})
-    worker = RunningWorker(info, LocalCoordinator(app, bell), Tools("ffmpeg", config.work_dir), bell)
+    worker = RunningWorker(info, LocalCoordinator(app), Tools("ffmpeg", config.work_dir), bell)
     fleet.greet(info)
     worker.learn(facts(Inventory((CARD, CPU))))
     fleet.beat(worker.info)

@@ -1,4 +1,4 @@
-"""The worlds the contract is held against: memory, and services on SQLite and PostgreSQL."""
+"""The worlds the contract is held against: memory, services on SQLite and PostgreSQL, and both over HTTP."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from flask import Flask
 
 from encoder.model import EncodePlan, Segment
 from encoder.plan import make_plan
-from jobs.bootstrap import bell_for
+from encoder.segments import measure
 from jobs.contract import Claim, Coordinator, Slot, WorkerInfo
 from jobs.layout import AUDIO, ENCODE, POSTER, STORYBOARD
 from jobs.testing import FakeClock, MemoryCoordinator
+from tests.contract.worker_api import WORKER_SECRET, Switchboard, running_worker_api
 from tests.factories import make_source, make_video
+from tests.tiny_ts import tiny_segment
 from vlog_app.config import settings
 from vlog_app.extensions import db
 from vlog_app.local_coordinator import LocalCoordinator
@@ -79,14 +81,21 @@ def words_for_segments(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
         monkeypatch.setattr(samples, "verify", lambda _samples, _plan: [])
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@dataclass
+class HttpWorld(LocalWorld):
+    """The same services behind the worker API, on a real socket; each worker has a key of its own."""
+
+    coordinator: Switchboard  # type: ignore[assignment]
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "http sqlite", "http postgresql"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
 def database(kind: str) -> str:
-    return "sqlite" if kind == "memory" else kind
+    return "sqlite" if kind == "memory" else kind.removeprefix("http ")
 
 
 @pytest.fixture
@@ -98,13 +107,30 @@ def world(kind: str, database: str, request: pytest.FixtureRequest, tmp_path: Pa
         folder.mkdir()
         yield MemoryWorld(MemoryCoordinator(plan, tmp_path / "x.mp4", folder, clock=clock), plan, clock)
         return
+    yield from http_world(request, tmp_path) if kind.startswith("http") else local_world(request)
+
+
+def local_world(request: pytest.FixtureRequest) -> Iterator[World]:
     app: Flask = request.getfixturevalue("app")
+    video, plan = planned_video()
+    yield LocalWorld(LocalCoordinator(app), plan, app, video)
+
+
+def http_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The clock that is moved is the server's."""
+    request.getfixturevalue("app")
+    video, plan = planned_video()
+    server: Flask = request.getfixturevalue("app_factory")("worker_api", worker_admin_secret=WORKER_SECRET)
+    with running_worker_api(server) as url, Switchboard(url, tmp_path) as switchboard, server.app_context():
+        yield HttpWorld(switchboard, plan, server, video)
+
+
+def planned_video() -> tuple[Video, EncodePlan]:
     video = make_video(source=make_source(seconds=FILM_S))
     source = settings().storage_path / video.source_path
     source.parent.mkdir(exist_ok=True)
     source.write_bytes(b"film")
-    plan = EncodePlan.from_json(queue_plan(video))
-    yield LocalWorld(LocalCoordinator(app, bell_for(settings().storage_path)), plan, app, video)
+    return video, EncodePlan.from_json(queue_plan(video))
 
 
 def queue_plan(video: Video) -> dict[str, object]:
@@ -117,7 +143,7 @@ def queue_plan(video: Video) -> dict[str, object]:
 
 
 def segment_file(tmp_path: Path, claim: Claim, name: str, index: int, text: str = "") -> tuple[Segment, Path]:
-    """A finished segment as a worker would hand it in; its bytes are not looked at again by a coordinator."""
+    """A finished segment of words, for services, which believe a worker beside them."""
     data = (text or f"{name}-{index}").encode()
     path = tmp_path / f"made-{claim.token}-{name}-{index}.ts"
     path.write_bytes(data)
@@ -128,9 +154,20 @@ def segment_file(tmp_path: Path, claim: Claim, name: str, index: int, text: str 
     return facts, path
 
 
+def measured_segment(
+    tmp_path: Path, claim: Claim, name: str, index: int, mark: str = ""
+) -> tuple[Segment, Path]:
+    """A finished segment that measures as the plan asks: who does not share our disk is not believed."""
+    plan = claim.plan
+    row = plan.rendition(name)
+    path = tmp_path / f"made-{claim.token}-{name}-{index}.ts"
+    path.write_bytes(tiny_segment(plan, row, index, mark))
+    return measure(path, plan, row, index), path
+
+
 def hand_in_all(world: World, tmp_path: Path, claim: Claim) -> None:
     for name, index in sorted(claim.missing(), key=lambda cell: (cell[1], cell[0])):
-        world.coordinator.checkpoint(claim, *segment_file(tmp_path, claim, name, index))
+        world.coordinator.checkpoint(claim, *measured_segment(tmp_path, claim, name, index))
 
 
 def must(claim: Claim | None) -> Claim:

@@ -15,8 +15,8 @@ from tests.contract.conftest import (
     SOUND,
     World,
     hand_in_all,
+    measured_segment,
     must,
-    segment_file,
 )
 
 OVER = 10_000.0  # seconds; longer than any lease, back-off included
@@ -71,7 +71,7 @@ def test_a_worker_that_slept_is_refused_though_the_same_worker_leased_the_job_ag
 
 
 def refuse_everything(world: World, tmp_path: Path, old: Claim) -> None:
-    facts, file = segment_file(tmp_path, old, old.renditions[0], old.chunk.first)
+    facts, file = measured_segment(tmp_path, old, old.renditions[0], old.chunk.first)
     with pytest.raises(LeaseLost):
         world.coordinator.renew(old, JobProgress(0, 0.5))
     with pytest.raises(LeaseLost):
@@ -96,14 +96,14 @@ def test_a_handed_in_segment_also_renews_the_lease(world: World, tmp_path: Path)
     claim = must(world.coordinator.claim(ATLAS, ENCODES))
     for name, index in sorted(claim.missing(), key=lambda cell: cell[1]):
         world.pass_time(claim.lease_s * 0.6)
-        world.coordinator.checkpoint(claim, *segment_file(tmp_path, claim, name, index))
+        world.coordinator.checkpoint(claim, *measured_segment(tmp_path, claim, name, index))
     world.coordinator.finish(claim)
 
 
 def test_a_segment_handed_in_twice_counts_once(world: World, tmp_path: Path) -> None:
     claim = must(world.coordinator.claim(ATLAS, ENCODES))
-    assert world.coordinator.checkpoint(claim, *segment_file(tmp_path, claim, "360p", 0)) is True
-    facts, again = segment_file(tmp_path, claim, "360p", 0)
+    assert world.coordinator.checkpoint(claim, *measured_segment(tmp_path, claim, "360p", 0)) is True
+    facts, again = measured_segment(tmp_path, claim, "360p", 0)
     assert world.coordinator.checkpoint(claim, facts, again) is False
     assert not again.exists()
 
@@ -111,21 +111,21 @@ def test_a_segment_handed_in_twice_counts_once(world: World, tmp_path: Path) -> 
 def test_a_segment_of_another_job_is_refused(world: World, tmp_path: Path) -> None:
     claim = must(world.coordinator.claim(ATLAS, ENCODES))
     with pytest.raises(Refused):
-        world.coordinator.checkpoint(claim, *segment_file(tmp_path, claim, "360p", claim.chunk.end))
+        world.coordinator.checkpoint(claim, *measured_segment(tmp_path, claim, "360p", claim.chunk.end))
     with pytest.raises(Refused):
-        world.coordinator.checkpoint(claim, *segment_file(tmp_path, claim, "1080p", 0))
+        world.coordinator.checkpoint(claim, *measured_segment(tmp_path, claim, "1080p", 0))
 
 
 def test_finish_before_everything_is_in_is_refused(world: World, tmp_path: Path) -> None:
     claim = must(world.coordinator.claim(ATLAS, ENCODES))
-    world.coordinator.checkpoint(claim, *segment_file(tmp_path, claim, "360p", 0))
+    world.coordinator.checkpoint(claim, *measured_segment(tmp_path, claim, "360p", 0))
     with pytest.raises(Incomplete):
         world.coordinator.finish(claim)
 
 
 def test_the_next_attempt_is_told_what_is_done(world: World, tmp_path: Path) -> None:
     claim = must(world.coordinator.claim(ATLAS, ENCODES))
-    world.coordinator.checkpoint(claim, *segment_file(tmp_path, claim, "360p", 0))
+    world.coordinator.checkpoint(claim, *measured_segment(tmp_path, claim, "360p", 0))
     world.pass_time(OVER)
     again = must(world.coordinator.claim(CELLAR, ENCODES))
     assert again.done == {("360p", 0)}
@@ -167,7 +167,7 @@ def test_an_attempt_that_finished_segments_starts_the_count_anew(world: World, t
     """Ten crashes must not end a film that gets further each time."""
     for index in range(world.plan.segment_count - 1):
         claim = must(world.coordinator.claim(ATLAS, SOUND))
-        world.coordinator.checkpoint(claim, *segment_file(tmp_path, claim, "audio", index))
+        world.coordinator.checkpoint(claim, *measured_segment(tmp_path, claim, "audio", index))
         world.pass_time(OVER)
         world.pass_time(OVER)
     assert world.coordinator.claim(ATLAS, SOUND) is not None
@@ -210,10 +210,10 @@ def test_a_shortened_job_ends_where_it_is_told(world: World, tmp_path: Path) -> 
     world.demand(7)
     assert world.coordinator.renew(bulk, None).end_segment == 7
     with pytest.raises(Refused):
-        world.coordinator.checkpoint(bulk, *segment_file(tmp_path, bulk, "360p", 7))
+        world.coordinator.checkpoint(bulk, *measured_segment(tmp_path, bulk, "360p", 7))
     for name in bulk.renditions:
         for index in range(2, 7):
-            world.coordinator.checkpoint(bulk, *segment_file(tmp_path, bulk, name, index))
+            world.coordinator.checkpoint(bulk, *measured_segment(tmp_path, bulk, name, index))
     world.coordinator.finish(bulk)
 
 

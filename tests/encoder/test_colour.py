@@ -82,7 +82,7 @@ def test_colours_that_the_scaler_does_not_know_go_through_zimg(colour: Colour) -
 
 
 def test_lower_rungs_only_scale() -> None:
-    assert next_scale(ROW) == ["scale=640:360:flags=lanczos", "setsar=1", "format=yuv420p"]
+    assert next_scale(ROW) == ["zscale=w=640:h=360:f=lanczos", "setsar=1", "format=yuv420p"]
 
 
 def test_colours_are_frozen_in_the_plan() -> None:

@@ -34,7 +34,7 @@ def test_the_first_chunk_begins_at_zero(plan: EncodePlan) -> None:
         "[0:V:0]fps=25:start_time=0.000000,trim=start_pts=0:end_pts=300,"
         f"scale=854:480:{COLOURS},split=2[cut480p][rest480p];"
         "[cut480p]trim=start_pts=0[480p];"
-        "[rest480p]scale=640:360:flags=lanczos,setsar=1,format=yuv420p[cut360p];"
+        "[rest480p]zscale=w=640:h=360:f=lanczos,setsar=1,format=yuv420p[cut360p];"
         "[cut360p]trim=start_pts=0[360p]"
     )
 
@@ -44,7 +44,7 @@ def test_in_a_chunk_in_the_middle_each_rung_is_cut_where_it_stands(plan: EncodeP
         "[0:V:0]fps=25:start_time=12.000000,trim=start_pts=300:end_pts=1050,"
         f"scale=854:480:{COLOURS},split=2[cut480p][rest480p];"
         "[cut480p]trim=start_pts=300[480p];"
-        "[rest480p]scale=640:360:flags=lanczos,setsar=1,format=yuv420p[cut360p];"
+        "[rest480p]zscale=w=640:h=360:f=lanczos,setsar=1,format=yuv420p[cut360p];"
         "[cut360p]trim=start_pts=600[360p]"
     )
 

@@ -11,7 +11,7 @@ from encoder.choice import PLAIN, Footage, Way
 from encoder.device import CPU, Device, DeviceKind, Encoder, Inventory, Verdict
 from encoder.model import EncodePlan
 from encoder.plan import make_plan
-from jobs.devices import Devices
+from jobs.devices import AUTO, AtOnce, Devices
 from tests.factories import make_source
 
 CARD = Device(
@@ -45,7 +45,7 @@ def clock() -> Clock:
 
 
 def way_of(devices: Devices, plan: EncodePlan) -> tuple[Way, str]:
-    with devices.borrow(plan, plan.video, FILM) as choice:
+    with devices.borrow(plan, plan.video, FILM) as (choice, _):
         return choice.way, choice.device.id
 
 
@@ -60,9 +60,9 @@ def test_before_the_tests_are_done_the_cpu_works(plan: EncodePlan) -> None:
 def test_sessions_are_held_while_the_chunk_is_made(plan: EncodePlan) -> None:
     devices = Devices(Inventory((CARD, CPU)))
     with (
-        devices.borrow(plan, plan.video, FILM) as first,
-        devices.borrow(plan, plan.video, FILM) as second,
-        devices.borrow(plan, plan.video, FILM) as third,
+        devices.borrow(plan, plan.video, FILM) as (first, _),
+        devices.borrow(plan, plan.video, FILM) as (second, _),
+        devices.borrow(plan, plan.video, FILM) as (third, _),
     ):
         assert [first.way, second.way, third.way] == [Way.DEVICE, Way.DEVICE, Way.DEVICE_DECODE]
     assert way_of(devices, plan) == (Way.DEVICE, "nvidia:0")
@@ -78,14 +78,17 @@ def test_a_failed_chunk_gives_its_sessions_back(plan: EncodePlan) -> None:
 
 def test_two_cards_share_the_work(plan: EncodePlan) -> None:
     devices = Devices(Inventory((CARD, SECOND, CPU)))
-    with devices.borrow(plan, plan.video, FILM) as first, devices.borrow(plan, plan.video, FILM) as second:
+    with (
+        devices.borrow(plan, plan.video, FILM) as (first, _),
+        devices.borrow(plan, plan.video, FILM) as (second, _),
+    ):
         assert {first.device.id, second.device.id} == {"nvidia:0", "nvidia:1"}
 
 
 def test_a_card_that_keeps_failing_rests_and_comes_back(plan: EncodePlan, clock: Clock) -> None:
     devices = Devices(Inventory((CARD, CPU)), clock)
     for _ in range(3):
-        with devices.borrow(plan, plan.video, FILM) as choice:
+        with devices.borrow(plan, plan.video, FILM) as (choice, _):
             assert choice.way is Way.DEVICE
             devices.failed(choice, Verdict.UNKNOWN)
     assert way_of(devices, plan) == (Way.CPU, "cpu")
@@ -97,7 +100,7 @@ def test_one_success_clears_the_slate(plan: EncodePlan, clock: Clock) -> None:
     devices = Devices(Inventory((CARD, CPU)), clock)
     for _ in range(3):
         for _ in range(2):
-            with devices.borrow(plan, plan.video, FILM) as choice:
+            with devices.borrow(plan, plan.video, FILM) as (choice, _):
                 devices.failed(choice, Verdict.UNKNOWN)
         devices.worked(choice)
     assert way_of(devices, plan)[0] is Way.DEVICE
@@ -105,9 +108,9 @@ def test_one_success_clears_the_slate(plan: EncodePlan, clock: Clock) -> None:
 
 def test_the_limit_is_learned_from_the_drivers_answer(plan: EncodePlan) -> None:
     devices = Devices(Inventory((replace(CARD, max_sessions=None), CPU)))
-    with devices.borrow(plan, plan.video, FILM), devices.borrow(plan, plan.video, FILM) as choice:
+    with devices.borrow(plan, plan.video, FILM), devices.borrow(plan, plan.video, FILM) as (choice, _):
         devices.failed(choice, Verdict.BUSY)
-    assert devices.all[0].max_sessions == 7
+    assert devices.all[0].max_sessions == 5  # two groups of three were held
     with devices.borrow(plan, plan.video, FILM):
         assert way_of(devices, plan)[0] is Way.DEVICE_DECODE
 
@@ -115,16 +118,16 @@ def test_the_limit_is_learned_from_the_drivers_answer(plan: EncodePlan) -> None:
 def test_being_busy_is_no_fault(plan: EncodePlan, clock: Clock) -> None:
     devices = Devices(Inventory((replace(CARD, max_sessions=None), CPU)), clock)
     for _ in range(5):
-        with devices.borrow(plan, plan.video[:1], FILM) as choice:
+        with devices.borrow(plan, plan.video[:1], FILM) as (choice, _):
             devices.failed(choice, Verdict.BUSY)
-    with devices.borrow(plan, plan.video[:1], FILM) as choice:
+    with devices.borrow(plan, plan.video[:1], FILM) as (choice, _):
         assert choice.way is Way.DEVICE
 
 
 def test_nothing_is_held_against_the_cpu(plan: EncodePlan) -> None:
     devices = Devices()
     for _ in range(5):
-        with devices.borrow(plan, plan.video, FILM) as choice:
+        with devices.borrow(plan, plan.video, FILM) as (choice, _):
             devices.failed(choice, Verdict.UNAVAILABLE)
     assert way_of(devices, plan) == (Way.CPU, "cpu")
     devices.know(Inventory((CARD, CPU)))
@@ -139,7 +142,7 @@ def test_many_threads_never_hold_more_than_there_is(plan: EncodePlan) -> None:
     def work() -> None:
         nonlocal held
         for _ in range(200):
-            with devices.borrow(plan, plan.video, FILM) as choice:
+            with devices.borrow(plan, plan.video, FILM) as (choice, _):
                 sessions = len(plan.video) if choice.way is Way.DEVICE else 0
                 with lock:
                     held += sessions
@@ -154,3 +157,29 @@ def test_many_threads_never_hold_more_than_there_is(plan: EncodePlan) -> None:
         thread.join()
     assert max(most) <= 8
     assert way_of(devices, plan)[0] is Way.DEVICE
+
+
+def group_of(devices: Devices, plan: EncodePlan, at_once: AtOnce = AUTO) -> list[str]:
+    with devices.borrow(plan, plan.video, FILM, at_once) as (_choice, group):
+        return [row.name for row in group]
+
+
+def test_a_cpu_makes_all_rungs_with_one_decode(plan: EncodePlan) -> None:
+    assert group_of(Devices(), plan) == ["1080p", "720p", "480p", "360p"]
+
+
+@pytest.mark.parametrize(("sessions", "count"), [(None, 3), (8, 3), (3, 2), (2, 1), (1, 1)])
+def test_a_card_leaves_a_session_to_others(plan: EncodePlan, sessions: int | None, count: int) -> None:
+    devices = Devices(Inventory((replace(CARD, max_sessions=sessions), CPU)))
+    assert group_of(devices, plan) == ["1080p", "720p", "480p", "360p"][:count]
+
+
+@pytest.mark.parametrize("inventory", [Inventory(), Inventory((CARD, CPU))])
+def test_the_owner_decides_how_many_rungs_are_made_at_once(plan: EncodePlan, inventory: Inventory) -> None:
+    assert group_of(Devices(inventory), plan, AtOnce(2)) == ["1080p", "720p"]
+
+
+def test_a_busy_card_leaves_all_rungs_to_the_cpu(plan: EncodePlan) -> None:
+    devices = Devices(Inventory((replace(CARD, max_sessions=3, decoders=()), CPU)))
+    with devices.borrow(plan, plan.video, FILM):
+        assert group_of(devices, plan) == ["1080p", "720p", "480p", "360p"]

@@ -13,12 +13,13 @@ from encoder.device import CPU, Device, DeviceKind, Encoder, Inventory
 from encoder.plan import make_plan
 from encoder.process import Limits, run_to_end
 from jobs.contract import Slot, WorkerInfo
-from jobs.devices import Devices
-from jobs.layout import ENCODE
+from jobs.devices import AUTO, AtOnce, Devices
+from jobs.layout import ENCODE, Rank
 from jobs.runner import Tools, run_claim
 from jobs.states import JobState
 from jobs.testing import MemoryCoordinator
 from tests.factories import make_source
+from tests.media.published import TINY
 
 pytestmark = pytest.mark.media
 CARD = Device(
@@ -97,3 +98,20 @@ def test_what_the_device_finished_is_kept(tmp_path: Path, film: Path, ffmpeg_pat
     host.run()
     assert host.coordinator.jobs[0].state is JobState.DONE
     assert "-start_number 1 " in host.calls.read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize(("at_once", "made"), [(AUTO, [["120p", "60p"]]), (AtOnce(1), [["120p"], ["60p"]])])
+def test_rungs_are_made_in_groups_the_highest_first(
+    tmp_path: Path, film: Path, ffmpeg_path: str, at_once: AtOnce, made: list[list[str]]
+) -> None:
+    host = Host(tmp_path, film, ffmpeg_path, on_device="exit 1")
+    plan = make_plan(make_source(seconds=6, width=320, height=180, has_audio=False), segment_s=1, ladder=TINY)
+    coordinator = MemoryCoordinator(plan, film, tmp_path / "media", chunk_s=0)
+    tools = replace(host.tools, devices=Devices(), at_once=at_once)
+    bulk = Slot("bulk", (ENCODE,), min_rank=Rank.BULK)
+    claim = coordinator.claim(WorkerInfo("w", "w"), bulk)
+    assert claim is not None
+    run_claim(claim, coordinator, tools, threading.Event())
+    calls = host.calls.read_text().splitlines()
+    assert [[name for name in ("120p", "60p") if f"{name}.m3u8" in call] for call in calls] == made
+    assert {name for name, _index in coordinator.segments} == {"120p", "60p"}

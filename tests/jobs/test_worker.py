@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from jobs.bootstrap import BELL_FILE, bell_for
 from jobs.contract import Claim, Failure, Slot, Unavailable, WorkerInfo
 from jobs.layout import AUDIO, ENCODE, POSTER
+from jobs.queues import Heard
 from jobs.runner import Tools
 from jobs.states import JobState
 from jobs.testing import MemoryCoordinator
@@ -111,11 +113,11 @@ class Away(Moody):
 
     faults = 2
 
-    def claim(self, worker: WorkerInfo, slot: Slot) -> Claim | None:
+    def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
         if self.faults:
             self.faults -= 1
             raise Unavailable("the database does not answer")
-        return MemoryCoordinator.claim(self, worker, slot)
+        return MemoryCoordinator.claim(self, worker, slot, job_id)
 
 
 def test_a_worker_outlives_a_coordinator_that_is_away(coordinator: Moody, tools: Tools, bell: Bell) -> None:
@@ -174,3 +176,77 @@ def test_a_final_failure_is_tried_once(coordinator: Moody) -> None:
     coordinator.fail(claim, Failure("x", "no", is_final=True))
     job = next(job for job in coordinator.jobs if job.id == claim.job_id)
     assert job.state is JobState.FAILED
+
+
+class Letters:
+    """An inbox whose messages are put in by hand; `is_away` plays a Redis that is gone."""
+
+    def __init__(self) -> None:
+        self.jobs: queue.Queue[int] = queue.Queue()
+        self.is_away = False
+        self.closed = 0
+
+    def open(self, slot: Slot, carry_out: Callable[[int], object]) -> Letters:
+        self.carry_out = carry_out
+        return self
+
+    def listen(self) -> Heard:
+        if self.is_away:
+            return Heard.AWAY
+        try:
+            job_id = self.jobs.get(timeout=0.02)
+        except queue.Empty:
+            return Heard.SILENCE
+        self.carry_out(job_id)
+        return Heard.MESSAGE
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+ONE_SLOT = (Slot("all", (ENCODE, POSTER, AUDIO)),)
+
+
+@contextmanager
+def listening(coordinator: MemoryCoordinator, tools: Tools, bell: Bell, **options: bool) -> Iterator[Letters]:
+    letters = Letters()
+    worker = Worker(
+        ATLAS, coordinator, tools, bell, poll_s=0.1, slots=ONE_SLOT, open_inbox=letters.open, **options
+    )
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield letters
+    finally:
+        worker.stop()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert letters.closed == 1
+
+
+def test_a_worker_that_only_hears_takes_one_job_for_each_message_the_most_wanted_one(
+    coordinator: Moody, tools: Tools, bell: Bell
+) -> None:
+    wanted = min(coordinator.jobs, key=lambda job: (job.draft.rank, job.id))
+    with listening(coordinator, tools, bell, polls=False) as letters:
+        letters.jobs.put(coordinator.jobs[-1].id)
+        wait_until(lambda: wanted.failure is not None and letters.jobs.empty())
+        SOON.wait(0.3)
+    assert [job.id for job in coordinator.jobs if job.failure is not None] == [wanted.id]
+
+
+def test_a_worker_that_does_both_looks_by_itself_while_nobody_tells_it(
+    coordinator: Moody, tools: Tools, bell: Bell
+) -> None:
+    with listening(coordinator, tools, bell) as letters:
+        letters.is_away = True
+        wait_until(lambda: all(job.failure is not None for job in coordinator.jobs))
+
+
+def test_a_message_that_comes_while_the_worker_leaves_is_not_taken(
+    coordinator: Moody, tools: Tools, bell: Bell
+) -> None:
+    with listening(coordinator, tools, bell, polls=False) as letters:
+        pass
+    letters.carry_out(coordinator.jobs[0].id)
+    assert all(job.failure is None for job in coordinator.jobs)

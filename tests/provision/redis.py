@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -22,14 +23,34 @@ def find_program() -> Path | None:
 
 
 class Redis:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.url = f"unix://{path}"
+    """May be killed and started again; it keeps nothing on disk."""
+
+    def __init__(self, program: Path, folder: Path) -> None:
+        self._program = program
+        self._folder = folder
+        self._server: Server | None = None
+        self.path = folder / "redis.sock"
+        self.url = f"unix://{self.path}"
+
+    def start(self) -> None:
+        options = {"--port": "0", "--unixsocket": str(self.path), "--save": "", "--dir": str(self._folder)}
+        argv = [str(self._program), *(part for option in options.items() for part in option)]
+        self._server = Server("Redis", argv, self._folder / "log")
+        self._server.wait_until(self.is_up)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+
+    def kill(self) -> None:
+        """It has no time to save or say anything."""
+        assert self._server is not None
+        self._server.stop(signal.SIGKILL)
 
     def ask(self, command: str) -> str:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)
-            connection.connect(str(self._path))
+            connection.connect(str(self.path))
             connection.sendall(f"{command}\r\n".encode())
             return connection.recv(4096).decode().strip()
 
@@ -46,13 +67,10 @@ def running_redis() -> Iterator[Redis]:
     if program is None:
         raise NotProvided("The tests need Redis or Valkey; run ./test, which installs it.")
     folder = Path(tempfile.mkdtemp(prefix="vlog-redis-", dir="/tmp"))
-    redis = Redis(folder / "redis.sock")
-    options = {"--port": "0", "--unixsocket": str(folder / "redis.sock"), "--save": "", "--dir": str(folder)}
-    argv = [str(program), *(part for option in options.items() for part in option)]
-    server = Server("Redis", argv, folder / "log")
+    redis = Redis(program, folder)
     try:
-        server.wait_until(redis.is_up)
+        redis.start()
         yield redis
     finally:
-        server.stop()
+        redis.stop()
         shutil.rmtree(folder, ignore_errors=True)

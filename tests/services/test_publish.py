@@ -12,8 +12,8 @@ import m3u8
 import pytest
 from flask import Flask
 
+from encoder.names import segment_name
 from encoder.probe import probe
-from jobs.bootstrap import bell_for
 from jobs.contract import Slot
 from jobs.runner import KINDS, Tools, run_claim
 from jobs.states import JobState
@@ -152,30 +152,38 @@ def app(app_factory: AppFactory) -> Iterator[Flask]:
         yield app
 
 
+@pytest.fixture(params=["hls_ts", "cmaf"])
+def format_app(request: pytest.FixtureRequest, app_factory: AppFactory) -> Iterator[Flask]:
+    app = app_factory("cli", hls_segment_duration=2, streaming_format=request.param)
+    with app.app_context():
+        yield app
+
+
 @pytest.mark.media
-def test_a_real_film_plays_from_its_folder(app: Flask, ffmpeg_path: str, tmp_path: Path) -> None:
+def test_a_real_film_plays_from_its_folder(format_app: Flask, ffmpeg_path: str, tmp_path: Path) -> None:
     source = numbered_film(ffmpeg_path, tmp_path / "film.mp4", seconds=5, size="854x480", fps="25")
     video = make_video(source=probe(source))
     target = settings().storage_path / video.source_path
     target.parent.mkdir(exist_ok=True)
     target.write_bytes(source.read_bytes())
-    work(app, ffmpeg_path, tmp_path / "work")
+    work(format_app, ffmpeg_path, tmp_path / "work")
     assert state_of(video) == "ready"
     assert {job.state for job in jobs_of(video)} == {JobState.DONE}
-    folder = folder_of(video)
+    folder, plan = folder_of(video), plan_of(video)
     pictures, sound_s = played(folder / "master.m3u8")
     assert pictures == 125
     assert sound_s == pytest.approx(5, abs=0.1)
     for name in ("480p", "360p"):
-        files = [folder / f"{name}_{index:04d}.ts" for index in range(plan_of(video).segment_count)]
-        assert shown(files, tmp_path / "joined.ts").numbers == list(range(125))
+        files = [folder / segment_name(plan.container, name, index) for index in range(plan.segment_count)]
+        assert shown(files, tmp_path / "joined").numbers == list(range(125))
     assert (folder / "thumbnail.jpg").is_file() and (folder / "storyboard.vtt").is_file()
+    assert (folder / "manifest.mpd").is_file() is (plan.container == "cmaf")
     assert list((tmp_path / "work").iterdir()) == [], "scratch was left behind"
 
 
 def work(app: Flask, ffmpeg: str, folder: Path) -> None:
     """A worker's loop until the queue is empty."""
-    coordinator = LocalCoordinator(app, bell_for(settings().storage_path))
+    coordinator = LocalCoordinator(app)
     while claim := coordinator.claim(ATLAS, Slot("every", tuple(KINDS))):
         run_claim(claim, coordinator, Tools(ffmpeg=ffmpeg, work_root=folder), threading.Event())
 

@@ -12,7 +12,6 @@ from sqlalchemy import select
 
 from encoder.probe import probe
 from encoder.verify import Finding
-from jobs.bootstrap import bell_for
 from jobs.contract import Slot
 from jobs.kinds.stills import CANDIDATES, POSTER
 from jobs.runner import KINDS, Tools, run_claim
@@ -56,7 +55,7 @@ def video(source: Path) -> Video:
 
 def work(app: Flask, ffmpeg: str, folder: Path) -> None:
     """A worker's loop until the queue is empty."""
-    coordinator = LocalCoordinator(app, bell_for(settings().storage_path))
+    coordinator = LocalCoordinator(app)
     while claim := coordinator.claim(ATLAS, Slot("every", tuple(KINDS))):
         run_claim(claim, coordinator, Tools(ffmpeg=ffmpeg, work_root=folder), threading.Event())
 

@@ -133,11 +133,12 @@ def test_the_scheduler_sweeps_and_rings_the_bell_when_something_is_free() -> Non
     film()
     take(SOUND)
     bell = settings().storage_path / ".bell"
+    rung_at = bell.stat().st_mtime_ns  # when the film came
     chore("expired leases").run()
-    assert not bell.exists()
+    assert bell.stat().st_mtime_ns == rung_at
     pass_time(OVER)
     chore("expired leases").run()
-    assert bell.exists()
+    assert bell.stat().st_mtime_ns != rung_at
 
 
 def test_every_chore_of_a_new_installation_has_nothing_to_do_and_says_so() -> None:

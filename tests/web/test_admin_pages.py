@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from jobs.states import AttemptOutcome
+from tests.conftest import ADMIN_SECRET, AppFactory
 from tests.factories import (
     make_failed,
     make_progress,
@@ -229,3 +230,16 @@ def test_the_shell_points_at_the_public_site(admin_client: FlaskClient) -> None:
     page = admin_client.get("/videos", base_url="http://192.168.1.5:9001").text
     assert 'href="http://192.168.1.5:9000/"' in page
     assert 'href="https://film.example/"' in admin_client.get("/videos", base_url="https://film.example").text
+
+
+def test_every_page_says_that_redis_is_away(app_factory: AppFactory) -> None:
+    away = {"job_queue_mode": "hybrid", "redis_url": "unix:///nowhere/at-all"}
+    client = app_factory("admin", rate_limit_storage_url="memory://", **away).test_client()
+    client.environ_base["HTTP_X_ADMIN_SECRET"] = ADMIN_SECRET
+    said = "Redis is not answering. Jobs still run; new ones start up to 10 s later."
+    assert said in client.get("/videos").text
+    assert said in client.get("/upload").text
+
+
+def test_no_page_speaks_of_a_redis_that_nobody_asked_for(admin_client: FlaskClient) -> None:
+    assert "Redis" not in admin_client.get("/videos").text

@@ -13,6 +13,10 @@ def register_blueprints(app: Flask, surface: str) -> None:
         _register_public(app)
     elif surface == "admin":
         _register_admin(app)
+    elif surface == "worker_api":
+        from .worker import register
+
+        register(app)
 
 
 def _register_public(app: Flask) -> None:

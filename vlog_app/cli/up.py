@@ -11,6 +11,7 @@ from flask.cli import with_appcontext
 
 from .. import Surface, create_app
 from ..config import Settings, notices, settings
+from ..setting_types import EMBEDDED
 
 if TYPE_CHECKING:
     from ..supervisor import Program
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 SEGMENT_GRACE_S = 60.0  # a segment of the slowest preset on a slow machine; ffmpeg is ended after that
 THREADS = 64  # each live stream holds one
 SURFACE_GRACE_S = 3
+REDIS_GRACE_S = 10.0
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108  (gunicorn's heartbeat file; a disk under load would delay it)
 SURFACES: tuple[Surface, ...] = ("public", "admin", "worker_api")
 WORDS = {"public": "Public site", "admin": "Admin site", "worker_api": "Worker API"}
@@ -82,6 +84,7 @@ def _supervise(config: Settings) -> int:
 
 
 def programs(config: Settings) -> "list[Program]":
+    from ..embedded_redis import serve as serve_redis
     from ..supervisor import Program
     from .scheduler import run_scheduler
     from .worker import run_worker
@@ -90,7 +93,9 @@ def programs(config: Settings) -> "list[Program]":
         Program(name.replace("_", "-"), partial(serve, config, name), SURFACE_GRACE_S + 2, must_start=True)
         for name in SURFACES
     ]
+    redis = [Program("redis", partial(serve_redis, config), REDIS_GRACE_S)]
     return [
+        *(redis if config.redis_url == EMBEDDED else ()),
         *surfaces,
         Program("worker", partial(run_worker, config), SEGMENT_GRACE_S, "the worker to finish its segment"),
         Program("scheduler", partial(run_scheduler, config), 10.0),

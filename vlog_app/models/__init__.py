@@ -2,12 +2,13 @@
 
 from .admin import AdminSession, Upload
 from .catalog import Video
-from .fleet import Worker
+from .fleet import Chore, Worker, WorkerKey
 from .work import Attempt, Encode, Event, Hold, Job, Rendition, Segment
 
 __all__ = [
     "AdminSession",
     "Attempt",
+    "Chore",
     "Encode",
     "Event",
     "Hold",
@@ -17,4 +18,5 @@ __all__ = [
     "Upload",
     "Video",
     "Worker",
+    "WorkerKey",
 ]

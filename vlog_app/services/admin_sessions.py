@@ -40,8 +40,12 @@ class SignIn:
     is_kept: bool
 
 
-def init_app(app: Flask, storage_url: str) -> None:
-    app.extensions[LIMITER_KEY] = FixedWindowRateLimiter(storage_from_string(storage_url))
+def init_app(app: Flask) -> None:
+    """Counts wrong secrets where Flask-Limiter counts requests, by a count of its own."""
+    storage = storage_from_string(
+        app.config["RATELIMIT_STORAGE_URI"], **app.config["RATELIMIT_STORAGE_OPTIONS"]
+    )
+    app.extensions[LIMITER_KEY] = FixedWindowRateLimiter(storage)
 
 
 def admin_secret() -> str | None:

@@ -6,6 +6,7 @@ without a GPU leaves encoding that nobody waits for to an idle GPU, for a few se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
@@ -24,13 +25,17 @@ from .workers import failed_lately, is_probe, may_take
 STAY_TURNS = 3  # a film may be this much ahead of the one whose turn it is, for a worker that has its source
 
 
-def find_candidate(session: Session, worker: WorkerInfo, slot: Slot) -> Job | None:
-    """The job to lease next, locked where the database can lock a row; None when there is nothing for this slot."""
+def find_candidate(session: Session, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Job | None:
+    """The job to lease next, or only that one, locked where the database can lock a row; None when there is nothing
+    for this slot.
+    """
     now = database_now(session)
     row = session.get(Worker, worker.id)
     if not may_take(session, row, now):
         return None
-    wanted = _fitting(session, worker, slot, now)
+    wanted = _fitting(session, row.facts if row and not worker.facts else worker.facts, worker.id, slot, now)
+    if job_id is not None:
+        return _first(session, wanted.where(Job.id == job_id))
     if is_probe(row):
         # Another film says more about the worker than the one it has failed on.
         elsewhere = wanted.where(Job.video_id.not_in(failed_lately(session, worker.id)))
@@ -38,7 +43,9 @@ def find_candidate(session: Session, worker: WorkerInfo, slot: Slot) -> Job | No
     return _near(session, wanted, worker.id) or _first(session, wanted)
 
 
-def _fitting(session: Session, worker: WorkerInfo, slot: Slot, now: datetime) -> Select[Job]:
+def _fitting(
+    session: Session, facts: Mapping[str, object], worker_id: str, slot: Slot, now: datetime
+) -> Select[Job]:
     first, last = place_of(slot.min_rank, Priority.HIGH), place_of(slot.max_rank, Priority.LOW)
     query = select(Job).where(
         Job.state == JobState.QUEUED,
@@ -47,7 +54,7 @@ def _fitting(session: Session, worker: WorkerInfo, slot: Slot, now: datetime) ->
         Job.rank.between(slot.min_rank, slot.max_rank),
         Job.not_before_at <= now,
     )
-    if ENCODE in slot.kinds and _leaves_work_to_a_gpu(session, worker, slot, now):
+    if ENCODE in slot.kinds and _leaves_work_to_a_gpu(session, facts, worker_id, slot, now):
         query = query.where(_is_not_for_a_gpu_yet(now))
     return query
 
@@ -86,12 +93,14 @@ def _last_video(session: Session, worker_id: str) -> int | None:
     return session.scalar(query)
 
 
-def _leaves_work_to_a_gpu(session: Session, worker: WorkerInfo, slot: Slot, now: datetime) -> bool:
-    if settings().gpu_head_start <= 0 or slot.max_rank < Rank.FIRST or encodes_on_gpu(worker.facts):
+def _leaves_work_to_a_gpu(
+    session: Session, facts: Mapping[str, object], worker_id: str, slot: Slot, now: datetime
+) -> bool:
+    if settings().gpu_head_start <= 0 or slot.max_rank < Rank.FIRST or encodes_on_gpu(facts):
         return False
     since = now - timedelta(seconds=2 * settings().worker_heartbeat_interval)
     here = (
-        Worker.id != worker.id,
+        Worker.id != worker_id,
         Worker.heartbeat_at > since,
         Worker.stopped_at.is_(None),
         Worker.paused_at.is_(None),

@@ -1,4 +1,8 @@
-"""The live hub: one thread per process reads new events and tells every open stream which videos changed."""
+"""The live hub: one thread per process reads new events and tells every open stream which videos changed.
+
+It reads them from the database, and Redis only says when: so every process gets every event, also those that happened
+while Redis was away. Without Redis it looks every half second, once for all streams.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +21,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..extensions import db
 from ..models import Event
+from . import wakeup
+from .ear import Ear
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
+CALM_S = 5.0  # how often it looks while Redis would tell: a message may have been lost
+GATHER_S = 0.05  # what happens within this time is read together
 MAX_STREAMS = 24  # each holds a thread of the web server; beyond it pages poll
 BATCH = 1000
 OVERLAP = 200  # ids read again each time: on PostgreSQL a smaller id may be committed after a larger one
@@ -81,6 +89,7 @@ class Hub:
         self._subscriptions: set[Subscription] = set()
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
+        self._ear: Ear | None = None
         self._seen: set[int] = set()
         self._start_id = 0  # what was there before the first reader came is in its first numbers
 
@@ -95,6 +104,7 @@ class Hub:
             if self._thread is None:
                 # Read here, not in the thread: what happens from now on is news to this reader.
                 self._start_id = db.session.scalar(select(func.max(Event.id))) or 0
+                self._ear = self._ear or _ear()
                 self._thread = threading.Thread(target=self._run, name="live-hub", daemon=True)
                 self._thread.start()
         try:
@@ -106,17 +116,26 @@ class Hub:
     def stop(self) -> None:
         """Ends every stream, so that the server can end at once."""
         self._stopped.set()
+        if self._ear is not None:
+            self._ear.close()
         for subscription in list(self._subscriptions):
             subscription.close()
 
     def _run(self) -> None:
         last_id = self._start_id
-        while not self._stopped.wait(POLL_S):
+        while self._wait():
             with self._lock:
                 if not self._subscriptions:
                     self._thread = None
                     return
             last_id = self._poll(last_id)
+
+    def _wait(self) -> bool:
+        """Until there may be news; False once the hub is stopped."""
+        if self._ear is None:
+            return not self._stopped.wait(POLL_S)
+        self._ear.wait(CALM_S if self._ear.is_listening else POLL_S)
+        return not self._stopped.wait(GATHER_S)
 
     def _poll(self, last_id: int) -> int:
         try:
@@ -150,6 +169,11 @@ class Hub:
             return False
         self._seen.add(event_id)
         return True
+
+
+def _ear() -> Ear | None:
+    link = wakeup.link()
+    return None if link is None else Ear(link, wakeup.channel())
 
 
 def init_app(app: Flask) -> None:

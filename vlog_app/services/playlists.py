@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from encoder.command import BUFFER_S
 from encoder.languages import language_tag
 from encoder.levels import expected_codec
 from encoder.model import EncodePlan, RenditionPlan
@@ -25,6 +26,7 @@ from encoder.playlist import (
 from ..models import Encode, Rendition, Segment, Video
 
 AAC_CODEC = "mp4a.40.2"
+TS_WRAPPING, CMAF_WRAPPING = 1.10, 1.02
 INIT_ARG = "i"  # see _entry
 FULL = "full"  # the value of `timeline=` that our own player sends
 
@@ -111,10 +113,26 @@ def master_text(made: Availability, *, timeline: str | None, suffix: bool = True
     if timeline != FULL and not made.is_whole:
         lead = min(LEAD_SEGMENTS, made.plan.segment_count)
         video = [r for r in video if r.begun >= lead] or [r for r in video if r.begun]
-    sound = max((row.peak_bps or row.rendition.max_bitrate_bps for row in audio), default=0)
+    sound = max((_promised_bps(made, row) for row in audio), default=0)
     sound_average = max((row.average_bps for row in audio), default=0)
     lines = [_audio_line(made, row, query) for row in audio]
-    return master_playlist([_variant(made, row, sound, sound_average, query) for row in video], lines)
+    variants = [_variant(made, row, sound, sound_average, query) for row in video]
+    if timeline != FULL and not made.is_whole:
+        variants = [replace(variant, peak_bps=most_bps(variant.peak_bps, made.plan)) for variant in variants]
+    return master_playlist(variants, lines)
+
+
+def _promised_bps(made: Availability, row: Row) -> int:
+    """Until all of it is measured, a rendition may still need what it was promised."""
+    return row.peak_bps if made.is_whole else max(row.peak_bps, row.rendition.max_bitrate_bps)
+
+
+def most_bps(promised_bps: int, plan: EncodePlan) -> int:
+    """What no segment to come exceeds (RFC 8216 4.3.4.2): an encoder whose buffer is full may spend it at once, and
+    MPEG-TS wraps small rungs in more than it wraps large ones.
+    """
+    wrapping = TS_WRAPPING if plan.container != CMAF else CMAF_WRAPPING
+    return round(promised_bps * (1 + BUFFER_S / plan.segment_s) * wrapping)
 
 
 def _audio_line(made: Availability, row: Row, query: str) -> AudioTrackLine:
@@ -136,8 +154,7 @@ def _sound_name(plan: EncodePlan, planned: RenditionPlan) -> str:
 
 def _variant(made: Availability, row: Row, sound_bps: int, sound_average_bps: int, query: str) -> Variant:
     planned = row.rendition
-    # Until all of it is measured, the rung may still need what it was promised.
-    peak = row.peak_bps if made.is_whole else max(row.peak_bps, planned.max_bitrate_bps)
+    peak = _promised_bps(made, row)
     average = row.average_bps + sound_average_bps if made.is_whole else None
     codec = made.plan.rendition(planned.name).codec
     picture = planned.codecs or expected_codec(codec, planned.width, planned.height, made.plan.fps)

@@ -31,13 +31,15 @@ from jobs.layout import COPY, ENCODE, ESSENTIAL, PAUSED, STORYBOARD, JobDraft, R
 from jobs.states import AttemptOutcome, JobState, Move, Verdict, sources_of, target_of
 
 from ..config import settings
-from ..extensions import db, transaction
+from ..extensions import db, news_of, transaction
 from ..models import Attempt, Encode, Job, Rendition, Segment, Video
+from . import wakeup
 from .candidates import find_candidate
 from .clock import database_now
 from .events import EventKind, record, was_ready
 from .places import put_in_place
 from .planning import encode_instead_of_copy, new_job
+from .worker_facts import encodes_on_gpu
 from .workers import begin_probe, is_draining, judge, note_success
 
 MAX_BACKOFF_S = 3600.0
@@ -49,40 +51,50 @@ NO_SPACE_WAIT_S = 60.0  # how soon a job that found the disk full looks again
 # --- the verbs of a worker -----------------------------------------------------------------------------------
 
 
-def claim_next_job(worker: WorkerInfo, slot: Slot) -> Claim | None:
-    """Lease the job this worker is offered. An idle look takes no write lock."""
-    if find_candidate(db.session(), worker, slot) is None:
+def claim_next_job(
+    worker: WorkerInfo, slot: Slot, job_id: int | None = None, *, token: str | None = None
+) -> Claim | None:
+    """Lease the job this worker is offered, or only that one, by the name `token`. An idle look takes no write lock."""
+    if find_candidate(db.session(), worker, slot, job_id) is None:
         return None
     with transaction() as session:
-        job = find_candidate(session, worker, slot)
+        job = find_candidate(session, worker, slot, job_id)
         now = database_now(session)
         if job is None or not begin_probe(session, worker.id, now):
             return None
-        return _lease(session, job, worker, now)
+        claim = _lease(session, job, worker, now, token or secrets.token_hex(16))
+    if claim is not None and encodes_on_gpu(worker.facts):
+        wakeup.ring(())  # whoever left this to the GPU need not wait for it with the rest
+    return claim
 
 
-def _lease(session: Session, job: Job, worker: WorkerInfo, now: datetime) -> Claim | None:
+def _lease(session: Session, job: Job, worker: WorkerInfo, now: datetime, token: str) -> Claim | None:
     attempt = Attempt(job_id=job.id, worker_id=worker.id, worker_name=worker.name, started_at=now)
     session.add(attempt)
     session.flush()
-    token = secrets.token_hex(16)
-    lease_s = settings().lease_s
     values: dict[str, Any] = {
         "lease_token": token,
-        "lease_expires_at": now + timedelta(seconds=lease_s),
+        "lease_expires_at": now + timedelta(seconds=settings().lease_s),
         "worker_id": worker.id,
         "attempt_id": attempt.id,
         "progress": None,
     }
     if not _move(session, job.id, Move.CLAIM, **values):
         return None
+    session.refresh(job)
+    _begin(session, session.get_one(Encode, job.encode_id), job, worker, now)
+    return claim_of(session, job, token)
+
+
+def claim_of(session: Session, job: Job, token: str) -> Claim:
+    """What the holder of a lease is told of its job."""
+    assert job.attempt_id is not None
     encode = session.get_one(Encode, job.encode_id)
-    _begin(session, encode, job, worker, now)
     return Claim(
         job_id=job.id,
         token=token,
-        lease_s=lease_s,
-        attempt_id=attempt.id,
+        lease_s=settings().lease_s,
+        attempt_id=job.attempt_id,
         kind=job.kind,
         video_id=job.video_id,
         plan=EncodePlan.from_json(encode.plan),
@@ -364,7 +376,10 @@ def _move(session: Session, job_id: int, move: Move, *, token: str | None = None
     if token is not None:
         guarded = guarded.where(Job.lease_token == token)
     moved = session.execute(guarded.values(state=target_of(move).value, **values))
-    return bool(moved.rowcount == 1)  # type: ignore[attr-defined]
+    is_moved = bool(moved.rowcount == 1)  # type: ignore[attr-defined]
+    if is_moved and target_of(move) is JobState.QUEUED:
+        news_of(session).jobs.add(job_id)
+    return is_moved
 
 
 def stop_jobs(session: Session, encode_id: int, now: datetime) -> None:

@@ -42,7 +42,11 @@ def may_take(session: Session, row: Worker | None, now: datetime) -> bool:
     """A worker nobody has heard of is as good as any."""
     if session.get(Hold, QUEUE) is not None:
         return False
-    if row is None or (row.paused_at is None and row.drain_requested_at is None):
+    if row is None:
+        return True
+    if row.is_disabled:
+        return False
+    if row.paused_at is None and row.drain_requested_at is None:
         return True
     if row.drain_requested_at is not None or row.probe_at is None:
         return False

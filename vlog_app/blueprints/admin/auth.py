@@ -223,8 +223,7 @@ def _set_cookie(answer: Response, signed_in: SignIn) -> None:
 
 
 def init_app(app: Flask) -> None:
-    with app.app_context():
-        admin_sessions.init_app(app, settings().rate_limit_storage_url)
+    admin_sessions.init_app(app)
     app.before_request(guard)
     app.context_processor(_shell_context)
 

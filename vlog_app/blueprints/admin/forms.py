@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from flask import request
 
+from ...bodies import read_body
 from ...config import settings
 from ...errors import Problem
 from ...services import uploads
 from ...services.uploads import NewUpload, Received
 from .multipart import FileForm
-from .receiving import read_body, receiving, wake_workers
+from .receiving import receiving
 
 
 def take_form(idempotency_key: str | None = None) -> Received:
@@ -35,9 +36,7 @@ def take_form(idempotency_key: str | None = None) -> Received:
             raise
         title, description = form.fields.get("title", ""), form.fields.get("description", "")
         uploads.describe_whole(upload_id, title=title, description=description)
-        received = uploads.finish_upload(upload_id)
-    wake_workers()
-    return received
+        return uploads.finish_upload(upload_id)
 
 
 def _open_form() -> FileForm:

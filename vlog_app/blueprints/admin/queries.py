@@ -21,6 +21,7 @@ from jobs.layout import Priority
 from ...config import settings
 from ...extensions import db
 from ...models import Attempt, Encode, Event, Job, Rendition, Video
+from ...services import wakeup
 from ...services.control import UNFINISHED
 from ...services.grid import Grid, read_grid
 from ...services.media_files import video_folder
@@ -73,6 +74,11 @@ class Shell:
         used = disk.total - disk.free
         is_low = disk.free < 2 * settings().storage_reserve_bytes
         return Storage(used, disk.total, math.ceil(100 * used / disk.total), is_low)
+
+    @cached_property
+    def trouble(self) -> str | None:
+        """What does not answer, and what that means."""
+        return wakeup.trouble()
 
     @cached_property
     def public_url(self) -> str:

@@ -15,10 +15,9 @@ from jobs.states import IllegalMove
 from ...errors import Problem
 from ...extensions import limiter
 from ...fragments import local_path, render_block, see_other
-from ...services import control, repair, workers
+from ...services import control, repair, wakeup, workers
 from .blueprint import blueprint
 from .board import read_board
-from .receiving import wake_workers
 
 WORKER_VERBS: dict[str, Callable[[str], bool]] = {
     "pause": workers.pause_worker,
@@ -95,7 +94,7 @@ def check_files(video_id: int) -> Response:
         names = repair.make_again(encode_id, None)
     except IllegalMove as error:
         raise Problem(409, "not_possible_now", f"That is not possible now: {error}.") from None
-    wake_workers()
+    wakeup.ring(())
     return see_other(page if names else f"{page}?whole=1")
 
 
@@ -112,7 +111,7 @@ def _act(video_id: int, verb: Callable[[int], None]) -> Response:
 
 
 def _back(*, late: bool = False) -> Response:
-    wake_workers()
+    wakeup.ring(())
     target = local_path(request.form.get("next"), url_for("admin.queue"))
     return see_other(f"{target}{'&' if '?' in target else '?'}late=1" if late else target)
 

@@ -13,8 +13,7 @@ from jobs.states import IllegalMove
 from ...config import settings
 from ...errors import Problem
 from ...extensions import limiter
-from ...services import control, repair
-from .receiving import wake_workers
+from ...services import control, repair, wakeup
 
 blueprint = Blueprint("admin_queue_api", __name__, url_prefix="/api/videos/<int:video_id>")
 limiter.limit(lambda: settings().rate_limit_admin_default)(blueprint)
@@ -101,5 +100,5 @@ def _invalid(name: str, message: str) -> Problem:
 
 
 def _done(video_id: int, message: str, **more: Any) -> Response:
-    wake_workers()
+    wakeup.ring(())
     return jsonify(status="ok", video_id=video_id, message=message, **more)

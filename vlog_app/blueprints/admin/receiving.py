@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,19 +9,12 @@ from flask import request
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from encoder.errors import SourceUnreadable
-from jobs.bootstrap import bell_for
 
-from ...config import settings
+from ...bodies import SenderGone, drain, silent_senders_end
 from ...errors import Problem
 from ...services.incoming import Busy, Gone, TooLong
 from ...services.uploads import UploadError
 from ...storage import StorageError, StorageLow
-
-PIECE_BYTES = 256 * 1024
-STALL_S = 30.0  # a sender that is silent this long is taken for gone; what came is kept
-DRAIN_BYTES = (
-    64 << 20
-)  # read and thrown away so that the answer arrives: browsers drop it when we hang up first
 
 STATUS = {
     "empty_file": 400,
@@ -39,20 +31,11 @@ TOO_LONG = "More bytes came than were announced. What was announced is safe."
 ROOM_RETRY_S = 60
 
 
-class SenderGone(Problem):
-    """The connection broke, or nothing came for a while."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            408, "sender_silent", "The connection went silent. What came is safe. Go on from there."
-        )
-
-
 @contextmanager
 def receiving() -> Iterator[None]:
     """Around everything that takes bytes: silent senders end, and what goes wrong becomes an answer."""
     request.max_content_length = None  # our own limit applies: the setting, and what was announced
-    with _silent_senders_end():
+    with silent_senders_end():
         try:
             yield
         except (SenderGone, ClientDisconnected):
@@ -63,11 +46,6 @@ def receiving() -> Iterator[None]:
         except HTTPException:
             drain()
             raise
-
-
-def wake_workers() -> None:
-    """There is new work."""
-    bell_for(settings().storage_path).ring()
 
 
 def as_problem(error: Exception) -> Problem:
@@ -86,42 +64,3 @@ def as_problem(error: Exception) -> Problem:
         return Problem(503, error.code, error.public_message, headers={"Retry-After": str(ROOM_RETRY_S)})
     assert isinstance(error, UploadError | SourceUnreadable)
     return Problem(STATUS.get(error.code, UNPROCESSABLE), error.code, error.public_message)
-
-
-def read_body(size: int) -> bytes:
-    """Some of the request's body, as soon as that much is here; empty at its end."""
-    try:
-        return request.stream.read(size)
-    except OSError as error:
-        raise SenderGone from error
-
-
-def body_pieces() -> Iterator[bytes]:
-    """The request's body as it arrives."""
-    while piece := read_body(PIECE_BYTES):
-        yield piece
-
-
-def drain() -> None:
-    """Read what is still coming, up to a limit."""
-    left = DRAIN_BYTES
-    try:
-        while left > 0 and (piece := read_body(PIECE_BYTES)):
-            left -= len(piece)
-    except HTTPException:
-        return
-
-
-@contextmanager
-def _silent_senders_end() -> Iterator[None]:
-    """A phone that left the network never says goodbye: without a limit its request would hold the file's lock."""
-    connection = request.environ.get("gunicorn.socket")
-    if not isinstance(connection, socket.socket):
-        yield
-        return
-    before = connection.gettimeout()
-    connection.settimeout(STALL_S)
-    try:
-        yield
-    finally:
-        connection.settimeout(before)

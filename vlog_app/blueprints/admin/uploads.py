@@ -10,6 +10,7 @@ from email.utils import format_datetime
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 
+from ...bodies import body_pieces
 from ...config import settings
 from ...errors import Problem, answer_http_error
 from ...extensions import limiter
@@ -17,7 +18,7 @@ from ...services import uploads
 from ...services.incoming import CHECKSUMS, Gone
 from ...services.uploads import Incoming, NewUpload, Received
 from .forms import take_form
-from .receiving import body_pieces, receiving, wake_workers
+from .receiving import receiving
 
 blueprint = Blueprint("admin_uploads", __name__)
 
@@ -196,12 +197,9 @@ def rename(upload_id: str) -> Response:
 
 
 def _append(upload_id: str, begin: int) -> tuple[int, Received | None]:
-    end, received = uploads.append(
+    return uploads.append(
         upload_id, begin, body_pieces(), announced=request.content_length, checksum=_checksum()
     )
-    if received is not None:
-        wake_workers()
-    return end, received
 
 
 def _announced() -> NewUpload:

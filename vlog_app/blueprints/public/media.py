@@ -11,7 +11,6 @@ from flask import Blueprint, Response, abort, current_app, jsonify, request, sen
 from sqlalchemy import select
 
 from encoder.names import CMAF, init_name, playlist_name, segment_name
-from jobs.bootstrap import bell_for
 
 from ...config import settings
 from ...extensions import db, limiter
@@ -101,7 +100,7 @@ def demand(slug: str) -> tuple[Response, int]:
         abort(404)
     is_ready = any(index in row.durations for row in made.rows if row.rendition.kind == "video")
     if not is_ready:
-        _bring_forward(video, index)
+        demand_segment(video, index)
     return jsonify(ready=is_ready, eta_s=0 if is_ready else expected_wait_s(video)), 202
 
 
@@ -144,7 +143,7 @@ def _segment(slug: str, rendition: str, index: int, name: str) -> Response:
     if gate.is_finished or name != segment_name(made.plan.container, rendition, index):
         abort(404)
     if row.rendition.kind == "video":
-        _bring_forward(video, index)
+        demand_segment(video, index)
     return _not_yet()
 
 
@@ -181,11 +180,6 @@ def _not_yet() -> Response:
     response.headers["Retry-After"] = "1"
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _bring_forward(video: Video, index: int) -> None:
-    if demand_segment(video, index):
-        bell_for(settings().storage_path).ring()
 
 
 def _picture(slug: str, name: str) -> Response:

@@ -1,0 +1,338 @@
+"""The coordinator for workers elsewhere: every verb is a call of the worker API. What they promise: jobs.contract."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from encoder.errors import StorageFull
+from encoder.model import Segment
+from encoder.names import segment_name
+
+from .contract import (
+    NOTHING_TO_REPORT,
+    Claim,
+    Dismissed,
+    Drained,
+    Failure,
+    JobProgress,
+    LeaseLost,
+    Orders,
+    Refused,
+    Report,
+    SegmentFile,
+    Slot,
+    Unavailable,
+    WorkerInfo,
+)
+from .http_client import Answer, Api, Differs, Disabled
+from .outbox import Outbox
+from .sources import Entry, Sources
+from .wire import (
+    INIT_HEADER,
+    INIT_LENGTH_HEADER,
+    SEGMENT_HEADER,
+    SHA256_HEADER,
+    TOKEN_HEADER,
+    VERSION,
+    claim_from_json,
+)
+
+logger = logging.getLogger(__name__)
+
+ROOT = "/api/worker"
+THE_REST, UNCHANGED, NOTHING_LEFT = 206, 304, 416
+GOODBYE_PATIENCE_S = 30.0  # giving a job back: after that its lease runs out by itself
+BREAK_PAUSE_S = 1.0  # between two tries of a download
+OLD_PROGRAM = (
+    "This worker speaks version {ours} of the worker API, the server wants {theirs}: install the version of VLog "
+    "that the server has, then start the worker again."
+)
+
+
+class HttpCoordinator:
+    """One worker's. `sends_beside`: segments are sent in the background while the next ones are made."""
+
+    def __init__(
+        self,
+        api: Api,
+        sources: Sources,
+        folder: Path,
+        leaving: threading.Event,
+        *,
+        reserve_bytes: int = 0,
+        sends_beside: bool = False,
+    ) -> None:
+        self._api = api
+        self._sources = sources
+        self._folder = folder
+        self._leaving = leaving
+        self._reserve_bytes = reserve_bytes
+        self._sends_beside = sends_beside
+        self._outboxes: dict[str, Outbox] = {}
+        self._at_work: set[str] = set()  # tokens
+        self._said: Mapping[str, object] | None = None  # facts the server knows
+        self._tokens: dict[str, str] = {}  # slot -> token of a claim whose answer was not heard
+
+    @property
+    def jobs_at_work(self) -> int:
+        return len(self._at_work)
+
+    # --- the worker -----------------------------------------------------------------------------------------
+
+    def greet(self, worker: WorkerInfo) -> None:
+        """Raises Dismissed when the server does not want this worker, or not this version of it."""
+        answer = self._api.post(f"{ROOT}/greet", {"facts": worker.facts, "code_version": VERSION})
+        self._said = worker.facts
+        _require_version(answer)
+
+    def beat(self, worker: WorkerInfo) -> None:
+        self._sources.tidy()
+        body: dict[str, Any] = {"status": "busy" if self._at_work else "idle", "code_version": VERSION}
+        if worker.facts != self._said:
+            body["facts"] = worker.facts
+        answer = self._api.post(f"{ROOT}/heartbeat", body)
+        self._said = worker.facts
+        _require_version(answer)
+
+    def farewell(self, worker: WorkerInfo) -> None:
+        self._api.post(f"{ROOT}/farewell", {})
+
+    # --- a job ----------------------------------------------------------------------------------------------
+
+    def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
+        """An answer that was lost on the way is asked for again by the same token."""
+        token = self._tokens.setdefault(slot.name, uuid4().hex)
+        body = {"slot": asdict(slot), "job_id": job_id, "token": token, "code_version": VERSION}
+        answer = self._api.post(f"{ROOT}/leases", body)
+        self._tokens.pop(slot.name, None)
+        _require_version(answer)
+        if answer["lease"] is None:
+            return None
+        claim = claim_from_json(answer["lease"])
+        self._at_work.add(claim.token)
+        return claim
+
+    def renew(self, claim: Claim, progress: JobProgress | None) -> Orders:
+        body = {"progress": asdict(progress) if progress else None}
+        answer = self._post(claim, "renew", body, patience_s=0.0)
+        self._sources.touch(claim)
+        return Orders(**answer)
+
+    def finish(self, claim: Claim, report: Report = NOTHING_TO_REPORT) -> None:
+        if (outbox := self._outboxes.get(claim.token)) is not None:
+            outbox.flush()
+        self._post(claim, "finish", asdict(report), patience_s=claim.lease_s)
+        self._end(claim)
+
+    def fail(self, claim: Claim, failure: Failure) -> None:
+        self._leave(claim, "fail", asdict(failure))
+
+    def release(self, claim: Claim) -> None:
+        self._leave(claim, "release", {})
+
+    def _leave(self, claim: Claim, verb: str, body: dict[str, Any]) -> None:
+        """What is finished is handed in first; whatever is wrong with that, the job is given back."""
+        try:
+            if (outbox := self._outboxes.get(claim.token)) is not None:
+                outbox.flush()
+        except Exception:
+            logger.warning(
+                "a finished segment was not handed in", exc_info=True, extra={"job_id": claim.job_id}
+            )
+        try:
+            self._post(claim, verb, body, patience_s=GOODBYE_PATIENCE_S)
+        except (LeaseLost, Unavailable):
+            logger.info("the lease is over already", extra={"job_id": claim.job_id})
+        finally:
+            self._end(claim)
+
+    def _end(self, claim: Claim) -> None:
+        self._at_work.discard(claim.token)
+        if (outbox := self._outboxes.pop(claim.token, None)) is not None:
+            outbox.abandon()
+        shutil.rmtree(self._segments_of(claim), ignore_errors=True)
+        self._sources.let_go(claim)
+
+    # --- files ----------------------------------------------------------------------------------------------
+
+    def open_source(self, claim: Claim) -> Path:
+        return self._sources.get(
+            claim,
+            fetch=lambda entry: self._fetch(claim, entry),
+            is_current=lambda entry: self._is_current(claim, entry),
+        )
+
+    def _is_current(self, claim: Claim, entry: Entry) -> bool:
+        """The owner may have put another file in the place of the one that is kept here."""
+        headers = {TOKEN_HEADER: claim.token, "If-None-Match": entry.etag}
+        with self._guard(claim), self._api.stream(_path(claim, "source"), headers) as answer:
+            return answer.status_code == UNCHANGED
+
+    def _fetch(self, claim: Claim, entry: Entry) -> None:
+        """Bring what is missing of a source, through broken connections, until the lease is too old to believe in."""
+        until = time.monotonic() + claim.lease_s
+        while True:
+            before = _size(entry.part)
+            try:
+                if self._fetch_some(claim, entry):
+                    return
+            except Unavailable:
+                logger.info("download interrupted", extra={"job_id": claim.job_id})
+            if _size(entry.part) > before:
+                until = time.monotonic() + claim.lease_s
+            if time.monotonic() > until:
+                raise Unavailable("the source cannot be fetched")
+            if self._leaving.wait(BREAK_PAUSE_S):
+                raise Drained
+
+    def _fetch_some(self, claim: Claim, entry: Entry) -> bool:
+        """One connection. True: the file is whole."""
+        start = _size(entry.part) if entry.etag else 0
+        headers = {TOKEN_HEADER: claim.token}
+        if start:
+            headers |= {"Range": f"bytes={start}-", "If-Range": entry.etag}
+        with self._guard(claim), self._api.stream(_path(claim, "source"), headers) as answer:
+            if answer.status_code == NOTHING_LEFT:
+                return True  # the connection broke exactly at its end
+            goes_on = answer.status_code == THE_REST
+            if goes_on and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+                raise Unavailable("the server sent another part than was asked for")
+            entry.etag = answer.headers.get("ETag", "")
+            length = int(answer.headers["Content-Length"])
+            self._require_room(entry.part.parent, length)
+            with entry.part.open("ab" if goes_on else "wb") as file:
+                for piece in answer.iter_raw():  # as it comes: what is here must survive a broken connection
+                    file.write(piece)
+                    if self._leaving.is_set():
+                        raise Drained
+            return True
+
+    def _require_room(self, folder: Path, coming: int) -> None:
+        if shutil.disk_usage(folder).free - coming < self._reserve_bytes:
+            raise StorageFull(
+                "The disk of the worker is too full for this film. Everything finished is kept."
+            )
+
+    def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
+        folder = self._segments_of(claim)
+        folder.mkdir(parents=True, exist_ok=True)
+        files: list[SegmentFile] = []
+        for index in range(claim.plan.segment_count):
+            if self._leaving.is_set():
+                raise Drained
+            files.append(self._fetch_segment(claim, rendition, index, folder))
+        return files
+
+    def _fetch_segment(self, claim: Claim, rendition: str, index: int, folder: Path) -> SegmentFile:
+        what = f"segments/{rendition}/{index}"
+        answer = self._get(claim, what)
+        path = folder / segment_name(claim.plan.container, rendition, index)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(answer.content)
+        name = answer.headers.get(INIT_HEADER)
+        if name is None:
+            return SegmentFile(path)
+        init = path.with_name(Path(name).name)
+        if not init.exists():
+            init.write_bytes(self._get(claim, f"{what}/init").content)
+        return SegmentFile(path, init)
+
+    def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
+        """With `sends_beside` always True: what became of it comes with a later call."""
+        if not self._sends_beside:
+            return self._send_segment(claim, segment, file, init)
+        outbox = self._outboxes.setdefault(claim.token, Outbox(f"outbox-{claim.job_id}"))
+        outbox.put(lambda: self._send_wanted(claim, segment, file, init))
+        return True
+
+    def _send_wanted(self, claim: Claim, segment: Segment, file: Path, init: Path | None) -> None:
+        """A part that a viewer's demand gave to another job meanwhile is not missed here."""
+        try:
+            self._send_segment(claim, segment, file, init)
+        except Refused:
+            if segment.index < self.renew(claim, None).end_segment:
+                raise
+
+    def _send_segment(self, claim: Claim, segment: Segment, file: Path, init: Path | None) -> bool:
+        parts = [file] if init is None else [init, file]
+        headers = {SEGMENT_HEADER: json.dumps(asdict(segment))}
+        if init is not None:
+            headers[INIT_LENGTH_HEADER] = str(init.stat().st_size)
+        try:
+            answer = self._put(claim, f"segments/{segment.rendition}/{segment.index}", parts, headers)
+        except Differs:
+            logger.info("a segment was in already, made by another", extra={"job_id": claim.job_id})
+            answer = {"written": False}
+        file.unlink()
+        return bool(answer["written"])
+
+    def hand_in(self, claim: Claim, name: str, file: Path) -> None:
+        self._put(claim, f"stills/{name}", [file], {})
+        file.unlink()
+
+    def _put(self, claim: Claim, what: str, parts: list[Path], headers: dict[str, str]) -> dict[str, Any]:
+        more = {TOKEN_HEADER: claim.token, SHA256_HEADER: _sha256(parts)}
+        with self._guard(claim):
+            return self._api.put_files(_path(claim, what), parts, headers | more, patience_s=claim.lease_s)
+
+    def _get(self, claim: Claim, what: str) -> Answer:
+        with self._guard(claim):
+            return self._api.get(
+                _path(claim, what), headers={TOKEN_HEADER: claim.token}, patience_s=claim.lease_s
+            )
+
+    def _post(self, claim: Claim, verb: str, body: dict[str, Any], *, patience_s: float) -> dict[str, Any]:
+        with self._guard(claim):
+            return self._api.post(
+                _path(claim, verb), body, headers={TOKEN_HEADER: claim.token}, patience_s=patience_s
+            )
+
+    def _segments_of(self, claim: Claim) -> Path:
+        return self._folder / f"segments-{claim.token[:12]}"
+
+    @contextmanager
+    def _guard(self, claim: Claim) -> Iterator[None]:
+        """Around every call about a job: a lost lease ends what is kept for it. A worker that is sent away in the
+        middle of a job loses the job as well; its next claim hears why.
+        """
+        try:
+            yield
+        except LeaseLost:
+            self._end(claim)
+            raise
+        except (Dismissed, Disabled) as error:
+            self._end(claim)
+            raise LeaseLost(str(error)) from error
+
+
+def _path(claim: Claim, what: str) -> str:
+    return f"{ROOT}/leases/{claim.job_id}/{what}"
+
+
+def _sha256(parts: list[Path]) -> str:
+    digest = sha256()
+    for part in parts:
+        with part.open("rb") as opened:
+            while piece := opened.read(1 << 20):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _require_version(answer: dict[str, Any]) -> None:
+    if answer.get("version_ok") is False:
+        raise Dismissed(OLD_PROGRAM.format(ours=VERSION, theirs=answer.get("required_version")))

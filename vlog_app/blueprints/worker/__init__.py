@@ -1,0 +1,12 @@
+"""The worker API: registration, the verbs of jobs.contract over HTTP, and files on their way in and out."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+
+def register(app: Flask) -> None:
+    from . import fleet, leases, openapi, transfer
+
+    for blueprint in (fleet.owners, fleet.workers, leases.blueprint, transfer.blueprint, openapi.blueprint):
+        app.register_blueprint(blueprint)

@@ -1,0 +1,71 @@
+"""Who holds which lease: what a remote worker must prove before anything it sends is looked at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from flask import Flask, current_app
+from sqlalchemy import Select, select
+
+from jobs.contract import Claim, LeaseLost
+from jobs.lease import RENEWALS_PER_LEASE
+from jobs.states import JobState
+
+from ..extensions import db
+from ..models import Job
+from .queue import claim_of, renew_lease
+
+
+class NotYours(Exception):
+    """The token is the newest one, but of a job that another worker has."""
+
+
+def held_claim(job_id: int, token: str, worker_id: str) -> Claim:
+    """The claim behind a token. Raises LeaseLost or NotYours.
+
+    A look, not a lock: every verb that changes something proves the token once more in its own transaction.
+    Leaves no transaction open, since what comes next may take as long as a slow line does.
+    """
+    session = db.session()
+    try:
+        job = session.scalars(_leased(token).where(Job.id == job_id)).first()
+        if job is None:
+            raise LeaseLost("this job is leased to somebody else by now, or not wanted any more")
+        if job.worker_id != worker_id:
+            raise NotYours("this job was leased with another key")
+        return claim_of(session, job, token)
+    finally:
+        session.rollback()
+
+
+def given_claim(token: str, worker_id: str) -> Claim | None:
+    """The lease this worker was given when it asked with the same token before, and did not hear the answer."""
+    session = db.session()
+    job = session.scalars(_leased(token).where(Job.worker_id == worker_id)).first()
+    return None if job is None else claim_of(session, job, token)
+
+
+def _leased(token: str) -> Select[Job]:
+    return select(Job).where(Job.state == JobState.LEASED, Job.lease_token == token)
+
+
+class KeptLease:
+    """Bytes that move renew the lease: wrap them in `while_moving`. It raises LeaseLost between two pieces."""
+
+    def __init__(self, claim: Claim, app: Flask | None = None) -> None:
+        self._claim = claim
+        self._app: Flask = app or current_app._get_current_object()  # type: ignore[attr-defined]
+        self._every_s = claim.lease_s / RENEWALS_PER_LEASE
+        self._renewed = time.monotonic()
+
+    def while_moving(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            yield piece
+            if time.monotonic() - self._renewed >= self._every_s:
+                self._renew()
+
+    def _renew(self) -> None:
+        with self._app.app_context():  # a session of its own: answers are sent after their request has ended
+            renew_lease(self._claim, None)
+        self._renewed = time.monotonic()
