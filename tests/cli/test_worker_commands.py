@@ -70,7 +70,10 @@ def test_a_name_that_two_have_needs_an_id(run: Run) -> None:
 
 def test_draining_disabling_and_revoking(run: Run) -> None:
     registered(run, "atlas")
-    assert run("drain", "atlas").output == "atlas: It finishes what it has and gets nothing new.\n"
+    assert (
+        run("drain", "atlas").output
+        == "atlas: It gives back what it has at the next segment and gets nothing new until it starts again.\n"
+    )
     assert run("drain", "atlas", "--off").output == "atlas: It gets work again.\n"
     assert run("disable", "atlas").exit_code == 0
     assert statuses(run) == {"atlas": "disabled"}
