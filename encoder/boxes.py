@@ -18,10 +18,14 @@ from encoder.sniff import (
     sniff,
     unsupported,
 )
+from encoder.sniff_sound import ID3_HEADER, has_frames, id3_length
 
 MAX_BOXES = 200_000  # a two-hour fragmented film with one fragment a second has some 15,000
 MAX_TRACK_BOXES = 1000  # siblings inside one box
 TO_THE_DESCRIPTION = (b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+MAX_TAGS = 8  # in a row, before the first MP3 frame
+OPEN_SIZES = (bytes(4), b"\xff" * 4)  # of a WAV whose writer could not go back and fill it in, or of RF64
+WAV_SLACK = 16  # bytes; many writers count their own header, or a padding byte they leave out
 SEGMENT_ID = 0x18538067  # Matroska's outermost element; everything but the EBML header lies inside
 
 
@@ -62,7 +66,9 @@ def check_head(head: bytes, size_bytes: int) -> Container:
     elif container.name in ("mkv", "webm"):
         _check_matroska(head, size_bytes)
     elif container.name == "avi":
-        _check_avi(head, size_bytes)
+        _check_riff(head, size_bytes)
+    elif container.name == "wav" and head[4:8] not in OPEN_SIZES:
+        _check_riff(head, size_bytes + WAV_SLACK)
     return container
 
 
@@ -76,6 +82,8 @@ def check_file(path: str | os.PathLike[str]) -> Container:
         container = sniff(head)
         if container.name in ("mp4", "mov"):
             _check_boxes(file, size)
+        elif container.name == "mp3":
+            _check_mp3(file, size)
         else:
             check_head(head, size)
     return container
@@ -161,7 +169,23 @@ def _check_matroska(head: bytes, size_bytes: int) -> None:
         raise cut_off(offset + length, size_bytes)
 
 
-def _check_avi(head: bytes, size_bytes: int) -> None:
+def _check_mp3(file: BinaryIO, size_bytes: int) -> None:
+    """A cover makes the tag longer than the head of the file: what follows it is looked at here."""
+    offset = 0
+    for _ in range(MAX_TAGS):
+        file.seek(offset)
+        length = id3_length(file.read(ID3_HEADER))
+        if not length:
+            break
+        offset += length
+    if offset >= size_bytes:
+        raise truncated("This file ends in the middle of its header.")
+    file.seek(offset)
+    if not has_frames(file.read(HEAD_BYTES)):
+        raise unsupported("This file begins like an MP3, but what follows is something else")
+
+
+def _check_riff(head: bytes, size_bytes: int) -> None:
     promised = 8 + int.from_bytes(head[4:8], "little")
     if promised > size_bytes:
         raise cut_off(promised, size_bytes)

@@ -13,7 +13,7 @@ from .model import EncodePlan, RenditionPlan
 from .names import CMAF
 
 # Only these demuxers may open what a stranger uploaded: playlists and lists of files could reach other files.
-INPUT_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
+INPUT_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mp3,flac,ogg,wav"
 PAD_S = (
     2  # a source may end this much before it said; its last picture is held. More is damage, not rounding.
 )
@@ -166,11 +166,11 @@ def _file(source: Path) -> list[str]:
     return [*input_fence(), "-i", f"file:{source}"]
 
 
-def input_fence() -> list[str]:
+def input_fence(more_codecs: frozenset[str] = frozenset()) -> list[str]:
     """What ffmpeg may open on behalf of a stranger's file: nothing but that file, and only what we take on."""
     return [
         *("-protocol_whitelist", "file", "-format_whitelist", INPUT_FORMATS),
-        *("-codec_whitelist", ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS))),
+        *("-codec_whitelist", ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS | more_codecs))),
         *("-max_pixels", str(MAX_PIXELS)),
     ]
 

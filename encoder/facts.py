@@ -18,6 +18,7 @@ from encoder.errors import SourceUnreadable
 from encoder.keyframes import read_keyframes
 from encoder.model import AudioTrack, Source
 from encoder.sniff import Container
+from encoder.sound_facts import read_sound
 from encoder.timeline import check_duration, read_timeline, refuse
 
 FIRST_FRAME_PACKETS = 300
@@ -75,6 +76,8 @@ def _options(container: Container) -> dict[str, str]:
 
 
 def _facts(media: Any, path: Path, container: Container) -> Source:
+    if len(media.streams) and not _moving(media):
+        return read_sound(media, path, container, tuple(_audio_tracks(media)))
     video = _picture_stream(media)
     size = path.stat().st_size
     timeline = read_timeline(media, video, path, container)
@@ -125,10 +128,7 @@ def _after(media: Any, stream: Any) -> float:
 def _picture_stream(media: Any) -> Any:
     if not len(media.streams):
         raise damaged()
-    moving = [stream for stream in media.streams.video if not _is_cover(stream)]
-    if not moving:
-        raise refuse("no_video", "There is no moving picture in this file, so there is nothing to watch.")
-    video = moving[0]
+    video = _moving(media)[0]
     name = video.codec_context.codec.canonical_name if video.codec_context else None
     if name is None:
         raise refuse(
@@ -140,6 +140,10 @@ def _picture_stream(media: Any) -> Any:
             f"The picture in this file is {name}, which is not accepted. Export it as H.264.",
         )
     return video
+
+
+def _moving(media: Any) -> list[Any]:
+    return [stream for stream in media.streams.video if not _is_cover(stream)]
 
 
 def _is_cover(stream: Any) -> bool:

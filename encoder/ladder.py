@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .model import Source
+from .model import AudioTrack, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,20 @@ RATE_PART = {"h264": Fraction(1), "hevc": Fraction(13, 20), "av1": Fraction(11, 
 AUDIO_BPS_ABOVE_1080 = 192_000
 AUDIO_BPS = 128_000
 AUDIO_BPS_BELOW_720 = 96_000
+
+
+# A film without picture: rates of its sound, highest first. Our AAC encoder needs half as much for one channel.
+SOUND_LADDER_BPS = {1: (96_000, 48_000), 2: (192_000, 128_000, 64_000)}
+
+
+def sound_rates(track: AudioTrack) -> tuple[int, ...]:
+    """Those below the source and the one just above it, highest first: a second lossy coding needs some room, and no
+    more makes it better.
+    """
+    ladder = SOUND_LADDER_BPS[min(2, track.channels)]
+    source_bps = track.bitrate_bps or ladder[0]
+    useful = [rate for rate, below in zip(ladder, (*ladder[1:], 0), strict=True) if below < source_bps]
+    return tuple(useful) or ladder[-1:]
 
 
 def ladder_lines(source: Source) -> Fraction:

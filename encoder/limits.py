@@ -19,3 +19,4 @@ AUDIO_CODECS = frozenset(
     "pcm_alaw pcm_mulaw pcm_bluray pcm_dvd adpcm_ms adpcm_ima_wav adpcm_ima_qt wmav1 wmav2 amrnb amr_nb "
     "amr_wb amrwb gsm".split()
 )
+COVER_CODECS = frozenset("mjpeg png webp".split())  # opened for a poster alone

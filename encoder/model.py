@@ -13,6 +13,15 @@ RenditionKind = Literal["video", "audio"]
 Container = Literal["ts", "cmaf"]
 Codec = Literal["h264", "hevc", "av1", "aac"]
 
+AUDIO_NAME = "audio"
+
+
+def is_rung(name: str) -> bool:
+    """Players adapt between rungs: sizes of the picture, or without picture rates of the sound. A track of sound that
+    is chosen beside them is called `audio`, `audio2`, ...
+    """
+    return not name.startswith(AUDIO_NAME)
+
 
 @dataclass(frozen=True, slots=True)
 class AudioTrack:
@@ -25,6 +34,7 @@ class AudioTrack:
     language: str | None = None
     duration_s: float | None = None
     after_s: float = 0.0  # how much later than the first sound or picture of the file it begins
+    bitrate_bps: int | None = None  # of a source without picture, where its container tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,7 @@ class Source:
 
     `width` and `height` are what a viewer sees: after rotation and pixel aspect ratio. `fps` is the rate of the
     constant frame grid the encode will use; `frame_count` is exact when the container tells it, else None.
+    A source without picture has no size and no picture codec, and a grid all the same: see sound_facts.
     """
 
     container: str
@@ -84,6 +95,13 @@ class Source:
     picture_after_s: float = 0.0  # how much later than the first sound the picture begins
     audio: tuple[AudioTrack, ...] = ()
     keyframes: KeyFrames | None = None  # for the plan only: long, and not kept with the video
+    has_cover: bool = (
+        False  # a picture on the sleeve, not one that moves; told only of sources without picture
+    )
+
+    @property
+    def has_picture(self) -> bool:
+        return self.width > 0
 
     @property
     def short_side(self) -> int:
@@ -210,8 +228,18 @@ class EncodePlan:
         return tuple(sorted({r.codec for r in self.encoded}, key=("h264", "hevc", "av1").index))
 
     @property
+    def rungs(self) -> tuple[RenditionPlan, ...]:
+        """Highest first."""
+        return tuple(r for r in self.renditions if is_rung(r.name))
+
+    @property
+    def tracks(self) -> tuple[RenditionPlan, ...]:
+        """Sound to choose beside the rung that plays."""
+        return tuple(r for r in self.renditions if not is_rung(r.name))
+
+    @property
     def lowest(self) -> RenditionPlan:
-        return self.video[-1]
+        return self.rungs[-1]
 
     def rendition(self, name: str) -> RenditionPlan:
         return next(r for r in self.renditions if r.name == name)

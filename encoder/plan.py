@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .clock import early_frames, picture_shift, sound_shift
 from .errors import SourceUnreadable
 from .filters import colour_of
-from .ladder import CRF_BY_PRESET, LADDER, RATE_PART, Rung, audio_bitrate, fitting_rungs, size_on
-from .model import AudioTrack, Chunk, Codec, Container, EncodePlan, RenditionPlan, Source
+from .ladder import (
+    CRF_BY_PRESET,
+    LADDER,
+    RATE_PART,
+    Rung,
+    audio_bitrate,
+    fitting_rungs,
+    size_on,
+    sound_rates,
+)
+from .model import AUDIO_NAME, AudioTrack, Chunk, Codec, Container, EncodePlan, RenditionPlan, Source
 from .remux import judge
 
 SEGMENT_S = 6
 CHUNK_S = 60
 LEAD_SEGMENTS = 2  # the first chunk is short: a film is watchable on every rung soon
 MAX_FRAMES = 10 * 3600 * 60 * 2  # twenty hours at 60 frames per second
-AUDIO_NAME = "audio"
 MAX_SOUND_TRACKS = 8
 AUDIO_RATE_HZ = 48_000
+ROUNDING = Fraction(1, 20)  # of a frame: clocks that tick in milliseconds make no frame of their own
 LONGER_AUDIO_S = 1.0  # sound that goes on this much after the picture is kept, on the last frame
 
 # Frames decoded and dropped before a chunk's first one. With variable frame rate the grid needs to know which
@@ -57,6 +67,8 @@ def make_plan(
 ) -> EncodePlan:
     """Raises SourceUnreadable when the film is too short for a frame or longer than is sane."""
     output = output or Output()
+    if not source.has_picture:
+        return _plan_of_sound(source, segment_s, output)
     rungs = fitting_rungs(source, ladder)
     audio = source.audio[0] if source.audio else None
     wanted = max(1, round(Fraction(segment_s) * source.fps))
@@ -84,6 +96,17 @@ def make_plan(
         shift_s=picture_shift(source),
         colour=colour_of(source),
         notes=tuple(f"not_copied:{reason}" for reason in reasons) if not may_copy else ("copied",),
+    )
+
+
+def _plan_of_sound(source: Source, segment_s: float, output: Output) -> EncodePlan:
+    """A film without picture: the same grid, of sound alone."""
+    return EncodePlan(
+        fps=source.fps,
+        total_frames=_bounded(max(1, math.ceil(Fraction(source.duration_s) * source.fps - ROUNDING))),
+        segment_frames=max(1, round(Fraction(segment_s) * source.fps)),
+        renditions=_sound_rungs(source),
+        container=output.actual_container,
     )
 
 
@@ -126,7 +149,10 @@ def _picture_frames(source: Source) -> int:
 def _total_frames(source: Source, audio: AudioTrack | None, picture: int) -> int:
     audio_s = (audio.duration_s if audio else None) or 0.0
     is_longer = audio_s > picture / source.fps + LONGER_AUDIO_S
-    frames = round(Fraction(audio_s) * source.fps) if is_longer else picture
+    return _bounded(round(Fraction(audio_s) * source.fps) if is_longer else picture)
+
+
+def _bounded(frames: int) -> int:
     if frames > MAX_FRAMES:
         raise SourceUnreadable("This film is longer than VLog can encode.", code="duration_limit")
     return frames
@@ -160,18 +186,38 @@ def _copied_row(rung: Rung, source: Source, peak_bps: int) -> RenditionPlan:
 def _audio_rows(source: Source, top: Rung) -> tuple[RenditionPlan, ...]:
     """Every sound track stays selectable: `audio`, `audio2`, ... The first is the one played unasked."""
     return tuple(
-        RenditionPlan(
-            name=AUDIO_NAME if position == 1 else f"{AUDIO_NAME}{position}",
-            kind="audio",
-            codec="aac",
-            max_bitrate_bps=audio_bitrate(top),
-            channels=min(2, track.channels),
-            sample_rate=AUDIO_RATE_HZ,
-            source_track=track.index,
-            language=track.language,
-            shift_s=sound_shift(source, track),
+        _audio_row(
+            source, track, AUDIO_NAME if position == 1 else f"{AUDIO_NAME}{position}", audio_bitrate(top)
         )
         for position, track in enumerate(source.audio[:MAX_SOUND_TRACKS], start=1)
+    )
+
+
+def _sound_rungs(source: Source) -> tuple[RenditionPlan, ...]:
+    """The first track at several rates, `192k`, `64k`, for players to adapt between. With more tracks each has one
+    rate: a playlist with tracks to choose from at each rate would make players load sound nobody hears.
+    """
+    first, *others = source.audio[:MAX_SOUND_TRACKS]
+    rates = sound_rates(first) if not others else sound_rates(first)[:1]
+    rungs = (_audio_row(source, first, f"{rate // 1000}k", rate) for rate in rates)
+    tracks = (
+        _audio_row(source, track, f"{AUDIO_NAME}{position}", sound_rates(track)[0])
+        for position, track in enumerate(others, start=2)
+    )
+    return (*rungs, *tracks)
+
+
+def _audio_row(source: Source, track: AudioTrack, name: str, bitrate_bps: int) -> RenditionPlan:
+    return RenditionPlan(
+        name=name,
+        kind="audio",
+        codec="aac",
+        max_bitrate_bps=bitrate_bps,
+        channels=min(2, track.channels),
+        sample_rate=AUDIO_RATE_HZ,
+        source_track=track.index,
+        language=track.language,
+        shift_s=sound_shift(source, track),
     )
 
 

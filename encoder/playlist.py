@@ -21,7 +21,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A rung's line in the master playlist. Rates include the sound played with it, in bits per second."""
+    """A rung's line in the master playlist. Rates include the sound played with it, in bits per second. A rung of
+    sound alone has no size.
+    """
 
     uri: str
     width: int
@@ -34,7 +36,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class AudioTrackLine:
-    uri: str
+    uri: str | None  # None: the sound of the variants themselves
     name: str
     channels: int
     language: str | None = None
@@ -108,7 +110,7 @@ def _audio_line(track: AudioTrackLine, *, is_default: bool) -> str:
         f"DEFAULT={'YES' if is_default else 'NO'}",
         "AUTOSELECT=YES",
         f'CHANNELS="{track.channels}"',
-        f'URI="{_quoted(track.uri)}"',
+        *([f'URI="{_quoted(track.uri)}"'] if track.uri else []),
     ]
     return "#EXT-X-MEDIA:" + ",".join(fields)
 
@@ -118,11 +120,14 @@ def _variant_line(variant: Variant, *, has_audio: bool) -> str:
         f"BANDWIDTH={variant.peak_bps}",
         *([f"AVERAGE-BANDWIDTH={variant.average_bps}"] if variant.average_bps else []),
         f'CODECS="{",".join(variant.codecs)}"',
-        f"RESOLUTION={variant.width}x{variant.height}",
-        f"FRAME-RATE={float(variant.fps):.3f}",
+        *(_picture_fields(variant) if variant.width else ()),
         *([f'AUDIO="{AUDIO_GROUP}"'] if has_audio else []),
     ]
     return "#EXT-X-STREAM-INF:" + ",".join(fields)
+
+
+def _picture_fields(variant: Variant) -> tuple[str, str]:
+    return f"RESOLUTION={variant.width}x{variant.height}", f"FRAME-RATE={float(variant.fps):.3f}"
 
 
 def _quoted(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from encoder.errors import SourceUnreadable
+from encoder.sniff_sound import is_flac, is_mp3, is_ogg, is_wav
 
 HEAD_BYTES = 64 * 1024  # enough to tell every accepted type; uploads are judged as soon as this much is here
 MAX_EBML_CHILDREN = 64  # a real EBML header has seven or eight
@@ -29,9 +30,13 @@ MKV = Container("mkv", "mkv", "matroska,webm")
 WEBM = Container("webm", "webm", "matroska,webm")
 AVI = Container("avi", "avi", "avi")
 TS = Container("ts", "ts", "mpegts")
-BY_NAME = {kind.name: kind for kind in (MP4, MOV, MKV, WEBM, AVI, TS)}
+MP3 = Container("mp3", "mp3", "mp3")
+FLAC = Container("flac", "flac", "flac")
+OGG = Container("ogg", "ogg", "ogg")
+WAV = Container("wav", "wav", "wav")
+BY_NAME = {kind.name: kind for kind in (MP4, MOV, MKV, WEBM, AVI, TS, MP3, FLAC, OGG, WAV)}
 
-WANTED = "Choose an MP4, MOV, MKV, WebM or AVI file."
+WANTED = "Choose an MP4, MOV, MKV, WebM or AVI film, or an MP3, M4A, FLAC, Ogg or WAV recording."
 NOTHING_KEPT = "Nothing was kept."
 
 # Top-level boxes of ISO BMFF and QuickTime files. Anything else right after `ftyp` is not a film.
@@ -67,9 +72,9 @@ BINARY_SIGNS: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "This is a program"),
     (b"MZ", "This is a Windows program"),
     (b"SQLite format 3\0", "This is a database"),
-    (b"ID3", "This is a sound file without a picture"),
-    (b"OggS", "This is an Ogg file, which is not accepted"),
-    (b"fLaC", "This is a sound file without a picture"),
+    (b"ID3", "This file begins like an MP3, but what follows is something else"),
+    (b"OggS", "This Ogg file holds neither Opus, Vorbis, FLAC nor Theora"),
+    (b"fLaC", "This file begins like a FLAC recording, but what follows is something else"),
     (b"FLV\x01", "This is a Flash video, which is not accepted"),
     (b"0&\xb2u\x8ef\xcf\x11", "This is a Windows Media file, which is not accepted"),
 )
@@ -233,8 +238,6 @@ def _avi(head: bytes) -> Container | None:
     form = head[8:12]
     if form == b"AVI ":
         return AVI
-    if form == b"WAVE":
-        raise unsupported("This is a sound file without a picture")
     if form == b"WEBP":
         raise unsupported("This is a WebP picture")
     return None
@@ -248,9 +251,18 @@ def _transport_stream(head: bytes) -> Container | None:
     return None
 
 
+def _recording(head: bytes) -> Container | None:
+    """Sound alone."""
+    for is_kind, kind in ((is_flac, FLAC), (is_ogg, OGG), (is_wav, WAV), (is_mp3, MP3)):
+        if is_kind(head):
+            return kind
+    return None
+
+
 RECOGNISERS: tuple[Callable[[bytes], Container | None], ...] = (
     _iso_media,
     _matroska,
     _avi,
     _transport_stream,
+    _recording,
 )

@@ -85,7 +85,7 @@ def _from_index(video: Any, size_bytes: int) -> Timeline | None:
     tick = float(video.time_base)
     promised = float(video.duration * video.time_base) if video.duration else 0.0
     if whole_until is not None:
-        raise _stops_at(max(0.0, (whole_until - shown[0]) * tick), promised)
+        raise stops_at(max(0.0, (whole_until - shown[0]) * tick), promised)
     times = [stamp * tick for stamp in shown]
     if promised - (times[-1] - times[0]) > max(MISSING_S, promised * MISSING_PART) and not video.frames:
         return None  # a fragmented file whose later fragments are not in the table
@@ -171,7 +171,7 @@ def _true_end(media: Any, video: Any, promised_end_s: float) -> tuple[float, lis
             end_s = max(end_s, end)
     missing = promised_end_s - last_s
     if missing > max(MISSING_S, promised_end_s * MISSING_PART):
-        raise _stops_at(last_s, promised_end_s)
+        raise stops_at(last_s, promised_end_s)
     return (end_s or promised_end_s), sorted(pictures)
 
 
@@ -182,5 +182,5 @@ def _can_seek(path: Path, container: Container) -> bool:
         return CUES_ID in file.read(4096)
 
 
-def _stops_at(reached_s: float, promised_s: float) -> SourceUnreadable:
+def stops_at(reached_s: float, promised_s: float) -> SourceUnreadable:
     return truncated(f"This file stops at {human_time(reached_s)} of {human_time(promised_s)}.")

@@ -89,7 +89,7 @@ def draft_jobs(plan: EncodePlan, chunk_s: float) -> tuple[JobDraft, ...]:
     first, others = (names, ()) if plan.copied else (names[-1:], names[:-1])
     if first:
         drafts.append(JobDraft(ENCODE, Rank.LEAD, lead, first))
-    drafts += [JobDraft(AUDIO, Rank.SOUND, whole, (row.name,)) for row in plan.audio]
+    drafts += _sound_jobs(plan, whole)
     drafts.append(JobDraft(POSTER, Rank.POSTER, whole, ()))
     if others:
         drafts.append(JobDraft(ENCODE, Rank.FIRST, lead, others))
@@ -97,6 +97,14 @@ def draft_jobs(plan: EncodePlan, chunk_s: float) -> tuple[JobDraft, ...]:
         drafts += [JobDraft(ENCODE, Rank.BULK, chunk, names) for chunk in rest]
     drafts += [JobDraft(ENCODE, Rank.NEWER_CODEC, chunk, them) for them in newer for chunk in (lead, *rest)]
     return tuple(drafts)
+
+
+def _sound_jobs(plan: EncodePlan, whole: Chunk) -> list[JobDraft]:
+    """Sound is made whole, one track at one rate a job. Without picture the lowest rate makes the film playable."""
+    if plan.video:
+        return [JobDraft(AUDIO, Rank.SOUND, whole, (row.name,)) for row in plan.audio]
+    first = [JobDraft(AUDIO, Rank.SOUND, whole, (row.name,)) for row in (plan.lowest, *plan.tracks)]
+    return first + [JobDraft(AUDIO, Rank.FIRST, whole, (row.name,)) for row in plan.rungs[:-1]]
 
 
 def split_for_demand(chunk: Chunk, names: tuple[str, ...], segment: int) -> tuple[JobDraft, ...]:

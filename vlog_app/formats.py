@@ -125,7 +125,9 @@ def frame_rate(fps: float) -> str:
 
 
 def rung(name: str) -> str:
-    """What people call it."""
+    """What people call it: 4K, 720p; of sound 128 kb/s."""
+    if name.endswith("k") and name[:-1].isdecimal():
+        return f"{name[:-1]}{NBSP}kb/s"
     return {"2160p": "4K"}.get(name, name)
 
 

@@ -24,6 +24,8 @@ from encoder.stills import (
     write_rung,
 )
 
+from .covers import make_sound_poster
+
 if TYPE_CHECKING:
     from ..runner import Bench
 
@@ -33,7 +35,12 @@ STORYBOARD_INDEX = "storyboard.vtt"
 
 
 def run_poster(bench: Bench) -> None:
-    """The best picture of five places, and the best of each place for an owner who wants another one."""
+    """The best picture of five places, and the best of each place for an owner who wants another one.
+    Sound alone has a cover or a waveform, and nothing to choose from.
+    """
+    if not bench.claim.plan.video:
+        bench.coordinator.hand_in(bench.claim, POSTER, make_sound_poster(bench))
+        return
     source = bench.coordinator.open_source(bench.claim)
     candidates = distinct(_peeks(bench, source))
     if is_closer_look_due(candidates, bench.claim.plan.duration_s):

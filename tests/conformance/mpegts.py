@@ -45,6 +45,11 @@ class Segment:
         return bool(self.sps) or bool(self.first_units)
 
     @property
+    def units(self) -> int:
+        """Pictures, or packets of sound; of these a timestamp may stand for several."""
+        return len(self.pts) if self.is_video else self.packets
+
+    @property
     def samples_s(self) -> float:
         if self.held_s is not None:
             return self.held_s

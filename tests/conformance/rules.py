@@ -28,8 +28,10 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Track:
+    """Without an address of its own (`media` is None) a track is the sound of the variants themselves."""
+
     attributes: dict[str, str]
-    media: Media
+    media: Media | None
 
     @property
     def group(self) -> str:
@@ -57,7 +59,11 @@ def check(folder: Path, master: str = "master.m3u8", copied: Collection[str] = (
 
 
 def _all_media(variants: list[Variant], tracks: list[Track]) -> list[Media]:
-    return [variant.media for variant in variants] + [track.media for track in tracks]
+    return [variant.media for variant in variants] + _media_of(tracks)
+
+
+def _media_of(tracks: list[Track]) -> list[Media]:
+    return [track.media for track in tracks if track.media is not None]
 
 
 def _variants(folder: Path, text: Text) -> list[Variant]:
@@ -75,11 +81,11 @@ def _tracks(folder: Path, text: Text) -> list[Track]:
     found = []
     for value in text.values("EXT-X-MEDIA"):
         fields = attributes(text, value)
-        media = read_media(folder, fields.get("URI", "").strip('"'))
-        if media is None:
-            text.find("missing_playlist", f"{fields.get('URI')} is not there")
-            continue
         unquoted = {name: content.strip('"') for name, content in fields.items()}
+        media = read_media(folder, unquoted["URI"]) if "URI" in unquoted else None
+        if media is None and "URI" in unquoted:
+            text.find("missing_playlist", f"{unquoted['URI']} is not there")
+            continue
         found.append(Track(unquoted, media))
     return found
 
@@ -102,22 +108,28 @@ def _bare(variant: Variant, name: str) -> str:
 
 def _check_variant(text: Text, variant: Variant, tracks: list[Track]) -> None:
     name, fields = variant.media.name, variant.attributes
-    for needed in ("BANDWIDTH", "AVERAGE-BANDWIDTH", "CODECS", "RESOLUTION", "FRAME-RATE"):
+    for needed in ("BANDWIDTH", "AVERAGE-BANDWIDTH", "CODECS"):
         if needed not in fields:
             text.find("attribute_missing", f"{name} has no {needed}")
+    for needed in ("RESOLUTION", "FRAME-RATE"):
+        if variant.media.is_video and needed not in fields:
+            text.find("attribute_missing", f"{name} has no {needed}")
+        if not variant.media.is_video and needed in fields:
+            text.find("picture_promised", f"{name} says {needed} and holds sound alone")
     for quoted in ("CODECS", "AUDIO"):
         if quoted in fields and not fields[quoted].startswith('"'):
             text.find("attributes", f"{quoted} of {name} is not quoted")
     sps = next(iter({sps for segment in variant.media.segments for sps in segment.sps}), None)
-    sounds = [sound for t in tracks for segment in t.media.segments for sound in segment.sounds]
+    heard = [variant.media, *_media_of(tracks)]
+    sounds = [sound for media in heard for segment in media.segments for sound in segment.sounds]
+    promised = _bare(variant, "CODECS").split(",")
+    real = {*([sps.codec] if sps else []), *(sound.codec for sound in sounds)}
+    if set(promised) != real:
+        text.find("codecs", f"{name} says {promised}, its bytes say {sorted(real)}")
     if sps is not None:
-        promised = _bare(variant, "CODECS").split(",")
-        real = {sps.codec, *(sound.codec for sound in sounds)}
-        if set(promised) != real:
-            text.find("codecs", f"{name} says {promised}, its bytes say {sorted(real)}")
         if fields.get("RESOLUTION") != f"{sps.width}x{sps.height}":
             text.find("resolution", f"{name} says {fields.get('RESOLUTION')}, is {sps.width}x{sps.height}")
-    _check_frame_rate(text, variant)
+        _check_frame_rate(text, variant)
     _check_rates(text, variant, tracks)
 
 
@@ -131,14 +143,18 @@ def _check_frame_rate(text: Text, variant: Variant) -> None:
 
 def _check_rates(text: Text, variant: Variant, tracks: list[Track]) -> None:
     media, name = variant.media, variant.media.name
-    peak = media.peak_bps + max((track.media.peak_bps for track in tracks), default=0.0)
+    beside = _media_of(tracks)
+    peaks = [media.peak_bps, max((track.peak_bps for track in beside), default=0.0)]
+    # Of sound alone a player hears the variant or another track, never both.
+    peak = sum(peaks) if media.is_video else max(peaks)
     said = int(variant.attributes.get("BANDWIDTH", "0"))
     if said < peak * PEAK_LOW - 1:
         text.find("bandwidth", f"{name} says {said}, but {peak:.0f} bit/s are needed")
     if said > peak * PEAK_HIGH + 1:
         text.find("bandwidth_high", f"{name} says {said}, but never needs more than {peak:.0f} bit/s")
-    parts = [media, *([max((t.media for t in tracks), key=lambda m: m.size)] if tracks else [])]
-    average = sum(part.size * 8 / max(sum(part.extinf), 0.001) for part in parts)
+    parts = [media, *([max(beside, key=lambda m: m.size)] if beside else [])]
+    averages = [part.size * 8 / max(sum(part.extinf), 0.001) for part in parts]
+    average = sum(averages) if media.is_video else max(averages)
     stated = int(variant.attributes.get("AVERAGE-BANDWIDTH", "0"))
     if abs(stated - average) > average * AVERAGE + 1:
         text.find("average_bandwidth", f"{name} says {stated}, is {average:.0f} bit/s")
@@ -158,11 +174,12 @@ def _check_groups(text: Text, variants: list[Variant], tracks: list[Track]) -> N
         if sum(track.attributes.get("DEFAULT") == "YES" for track in members) != 1:
             text.find("audio_default", f"group {group} has not exactly one default track")
     for track in tracks:
-        channels = {str(sound.channels) for segment in track.media.segments for sound in segment.sounds}
+        media = track.media or variants[0].media
+        channels = {str(sound.channels) for segment in media.segments for sound in segment.sounds}
         if {track.attributes.get("CHANNELS")} != channels:
-            text.find(
-                "channels", f"{track.media.name} says {track.attributes.get('CHANNELS')}, has {channels}"
-            )
+            text.find("channels", f"{media.name} says {track.attributes.get('CHANNELS')}, has {channels}")
+        if track.media is None and any(variant.media.is_video for variant in variants):
+            text.find("audio_uri", "a track has no address, and there is no sound in the pictures' segments")
 
 
 def _check_together(text: Text, variants: list[Variant], tracks: list[Track]) -> None:
@@ -177,8 +194,8 @@ def _check_together(text: Text, variants: list[Variant], tracks: list[Track]) ->
     first = variants[0].media
     for variant in variants[1:]:
         _check_aligned(first, variant.media)
-    for track in tracks:
-        _check_sound_fits(first, track.media)
+    for media in _media_of(tracks):
+        _check_sound_fits(first, media)
 
 
 def _check_aligned(first: Media, other: Media) -> None:
@@ -187,10 +204,10 @@ def _check_aligned(first: Media, other: Media) -> None:
     for number, (one, two) in enumerate(zip(first.segments, other.segments, strict=False)):
         if not one.pts or not two.pts:
             continue
-        if abs(one.pts[0] - two.pts[0]) > TICKS or len(one.pts) != len(two.pts):
+        if abs(one.pts[0] - two.pts[0]) > TICKS or one.units != two.units:
             other.find(
                 "alignment",
-                f"{len(two.pts)} pictures from {two.pts[0]}, {first.name} has {len(one.pts)} from {one.pts[0]}",
+                f"{two.units} units from {two.pts[0]}, {first.name} has {one.units} from {one.pts[0]}",
                 number,
             )
 

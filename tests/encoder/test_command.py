@@ -18,7 +18,7 @@ from tests.factories import make_source
 
 SOURCE = Path("/films/-i evil.mp4")
 OUT = Path("/scratch")
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mp3,flac,ogg,wav"
 FENCE = [
     *("-protocol_whitelist", "file", "-format_whitelist", FORMATS),
     *("-codec_whitelist", ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS)), "-max_pixels", str(MAX_PIXELS)),

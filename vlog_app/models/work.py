@@ -9,6 +9,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     Index,
     SmallInteger,
@@ -16,8 +17,10 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from encoder.model import AUDIO_NAME, is_rung
 from jobs.layout import Priority
 from jobs.states import AttemptOutcome, JobState, Verdict
 
@@ -81,6 +84,15 @@ class Rendition(db.Model):  # type: ignore[name-defined,misc]
     average_bps: Mapped[int | None]
     inits: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
     index: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+    @hybrid_property
+    def is_rung(self) -> bool:
+        return is_rung(self.name)
+
+    @is_rung.inplace.expression
+    @classmethod
+    def _is_rung(cls) -> ColumnElement[bool]:
+        return cls.name.not_like(f"{AUDIO_NAME}%")
 
 
 class Segment(db.Model):  # type: ignore[name-defined,misc]

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from encoder.model import EncodePlan
+from encoder.model import EncodePlan, is_rung
 from jobs.states import AttemptOutcome, JobState
 
 from ..extensions import db
@@ -67,8 +67,12 @@ class Row:
         return self.kind == "video"
 
     @property
+    def is_rung(self) -> bool:
+        return is_rung(self.name)
+
+    @property
     def label(self) -> str:
-        return self.name if self.is_video else "Audio"
+        return self.name if self.is_rung else "Audio"
 
     @property
     def done(self) -> int:
@@ -146,9 +150,9 @@ class Grid:
         return len(self.rows[0].states) if self.rows else 0
 
     @property
-    def video_rows(self) -> tuple[Row, ...]:
+    def rungs(self) -> tuple[Row, ...]:
         """Highest first."""
-        return tuple(row for row in self.rows if row.is_video)
+        return tuple(row for row in self.rows if row.is_rung)
 
     @property
     def percent(self) -> int:
@@ -175,12 +179,12 @@ class Grid:
     @property
     def next_up(self) -> Row | None:
         """The highest rung that is not whole yet."""
-        return next((row for row in self.video_rows if not row.is_done), None)
+        return next((row for row in self.rungs if not row.is_done), None)
 
     @property
     def watchable(self) -> int:
         """Segments from the start that can be watched without a gap, at any rung, with sound."""
-        return min(self._audio_to, max((row.ready_to for row in self.video_rows), default=0))
+        return min(self._tracks_to, max((row.ready_to for row in self.rungs), default=0))
 
     @property
     def watchable_s(self) -> float:
@@ -189,8 +193,8 @@ class Grid:
     @property
     def best(self) -> tuple[Row, int] | None:
         """The highest rung that has a beginning, and how many segments of it play from the start."""
-        for row in self.video_rows:
-            ready = min(row.ready_to, self._audio_to)
+        for row in self.rungs:
+            ready = min(row.ready_to, self._tracks_to)
             if ready:
                 return row, ready
         return None
@@ -198,16 +202,16 @@ class Grid:
     @property
     def whole(self) -> Row | None:
         """The highest rung that plays to the end."""
-        if self._audio_to < self.segments:
+        if self._tracks_to < self.segments:
             return None
-        return next((row for row in self.video_rows if row.is_done), None)
+        return next((row for row in self.rungs if row.is_done), None)
 
     def time_of(self, segment: int) -> float:
         return min(segment * self.segment_s, self.duration_s)
 
     @property
-    def _audio_to(self) -> int:
-        return min((row.ready_to for row in self.rows if not row.is_video), default=self.segments)
+    def _tracks_to(self) -> int:
+        return min((row.ready_to for row in self.rows if not row.is_rung), default=self.segments)
 
 
 def whole_percent(done: float, planned: float) -> int:

@@ -67,6 +67,16 @@ class Availability:
     rows: tuple[Row, ...]
     is_whole: bool
 
+    @property
+    def rungs(self) -> list[Row]:
+        """What players adapt between, highest first."""
+        return [row for row in self.rows if row.rendition.is_rung]
+
+    @property
+    def tracks(self) -> list[Row]:
+        """Sound to choose beside the rung that plays."""
+        return [row for row in self.rows if not row.rendition.is_rung]
+
     def row(self, name: str) -> Row | None:
         return next((row for row in self.rows if row.rendition.name == name), None)
 
@@ -108,15 +118,19 @@ def master_text(made: Availability, *, timeline: str | None, suffix: bool = True
     `suffix` adds the generation to URLs; files on disk do without.
     """
     query = _query(made, timeline) if suffix else ""
-    audio = [row for row in made.rows if row.rendition.kind == "audio"]
-    video = [row for row in made.rows if row.rendition.kind == "video"]
+    audio, video = made.tracks, made.rungs
     if timeline != FULL and not made.is_whole:
         lead = min(LEAD_SEGMENTS, made.plan.segment_count)
         video = [r for r in video if r.begun >= lead] or [r for r in video if r.begun]
-    sound = max((_promised_bps(made, row) for row in audio), default=0)
-    sound_average = max((row.average_bps for row in audio), default=0)
     lines = [_audio_line(made, row, query) for row in audio]
-    variants = [_variant(made, row, sound, sound_average, query) for row in video]
+    if made.plan.video:
+        sound = max((_promised_bps(made, row) for row in audio), default=0)
+        sound_average = max((row.average_bps for row in audio), default=0)
+        variants = [_variant(made, row, sound, sound_average, query) for row in video]
+    else:
+        variants = [_sound_variant(made, row, audio, query) for row in video]
+        # The first track lies in the variants themselves; it is named only where there are others.
+        lines = [_audio_line(made, row, query, is_own=True) for row in video[:1] if audio] + lines
     if timeline != FULL and not made.is_whole:
         variants = [replace(variant, peak_bps=most_bps(variant.peak_bps, made.plan)) for variant in variants]
     return master_playlist(variants, lines)
@@ -135,10 +149,10 @@ def most_bps(promised_bps: int, plan: EncodePlan) -> int:
     return round(promised_bps * (1 + BUFFER_S / plan.segment_s) * wrapping)
 
 
-def _audio_line(made: Availability, row: Row, query: str) -> AudioTrackLine:
+def _audio_line(made: Availability, row: Row, query: str, *, is_own: bool = False) -> AudioTrackLine:
     planned = made.plan.rendition(row.rendition.name)
     return AudioTrackLine(
-        uri=f"{playlist_name(made.plan.container, planned.name)}{query}",
+        uri=None if is_own else f"{playlist_name(made.plan.container, planned.name)}{query}",
         name=_sound_name(made.plan, planned),
         channels=planned.channels,
         language=language_tag(planned.language),
@@ -161,6 +175,15 @@ def _variant(made: Availability, row: Row, sound_bps: int, sound_average_bps: in
     codecs = (picture, AAC_CODEC) if made.plan.audio else (picture,)
     uri = f"{playlist_name(made.plan.container, planned.name)}{query}"
     return Variant(uri, planned.width, planned.height, made.plan.fps, codecs, peak + sound_bps, average)
+
+
+def _sound_variant(made: Availability, row: Row, tracks: list[Row], query: str) -> Variant:
+    """A player hears the rung or another track, never both."""
+    heard = [row, *tracks]
+    peaks = [_promised_bps(made, each) for each in heard]
+    average = max(each.average_bps for each in heard) if made.is_whole else None
+    uri = f"{playlist_name(made.plan.container, row.rendition.name)}{query}"
+    return Variant(uri, 0, 0, made.plan.fps, (AAC_CODEC,), max(peaks), average)
 
 
 def media_text(made: Availability, row: Row, *, timeline: str | None, suffix: bool = True) -> str:

@@ -31,6 +31,8 @@ PREFIX = "not_copied:"
 
 def explain(plan: EncodePlan) -> str:
     """One sentence about the top rung."""
+    if not plan.video:
+        return ""
     top = plan.video[0].name
     if plan.copied:
         return f"{top} is the source itself, copied without loss; the other rungs are encoded from it."

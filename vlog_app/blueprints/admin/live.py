@@ -150,7 +150,7 @@ def _progress(video: Video, encode: Encode, renditions: list[Rendition]) -> dict
         "job_id": encode.id,
         "current_step": "transcode" if encode.finished_at is None else None,
         "progress_percent": whole_percent(done, planned),
-        "qualities": [_quality(row) for row in renditions if row.kind == "video"],
+        "qualities": [_quality(row) for row in renditions if row.is_rung],
         "status": STATUS_WORDS.get(video.state, "failed"),
         "last_error": video.error_message,
         "timestamp": _timestamp(),

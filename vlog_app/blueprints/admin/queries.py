@@ -286,7 +286,7 @@ def _tabs(search: str) -> tuple[Tab, ...]:
 
 def _sizes(video_ids: list[int]) -> Mapping[int, tuple[int, int]]:
     """Video -> (bytes of all its renditions, rungs that are whole)."""
-    whole = and_(Rendition.kind == "video", not_(Rendition.done_segments < Rendition.planned_segments))
+    whole = and_(Rendition.is_rung, not_(Rendition.done_segments < Rendition.planned_segments))
     query = (
         select(
             Encode.video_id,

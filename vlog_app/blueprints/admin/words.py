@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from encoder.model import AUDIO_NAME, is_rung
+
 from ...formats import time_left
 from ...models import Event
 from ...services.events import EventKind
@@ -100,14 +102,18 @@ def _work(data: dict[str, Any]) -> str:
             str(data.get("job")), "its work"
         )
     first, end = int(data.get("first", 0)), int(data.get("end", 0))
-    rungs = ", ".join("audio" if name.startswith("audio") else name for name in names)
+    rungs = ", ".join(_called(name) for name in names)
     which = f"segment {end}" if end == first + 1 else f"segments {first + 1} to {end}"
     return f"{which} of {rungs}"
 
 
 def _rung(data: dict[str, Any]) -> str:
-    name = str(data.get("rendition", ""))
-    return "audio" if name.startswith("audio") else name
+    return _called(str(data.get("rendition", "")))
+
+
+def _called(name: str) -> str:
+    """A rung by its name, sound beside it in one word."""
+    return name if is_rung(name) else AUDIO_NAME
 
 
 def _segments(number: Any) -> str:

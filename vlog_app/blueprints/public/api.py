@@ -14,6 +14,7 @@ from ...extensions import db, limiter
 from ...models import Video
 from ...services.clock import database_now
 from ...services.playlists import Availability, load_availability
+from . import links
 from .visibility import is_visible
 
 blueprint = Blueprint("public_api", __name__, url_prefix="/api")
@@ -46,7 +47,7 @@ def videos() -> Response:
 def video(slug: str) -> Response:
     found = _visible(slug)
     made = load_availability(db.session(), found)
-    rows = [row.rendition for row in made.rows if row.rendition.kind == "video"] if made else []
+    rows = [row.rendition for row in made.rungs] if made else []
     qualities = [
         {"quality": r.name, "width": r.width, "height": r.height, "bitrate": r.max_bitrate_bps // 1000}
         for r in rows
@@ -89,10 +90,12 @@ def _progress_of(found: Video, made: Availability) -> dict[str, Any]:
         "generation": made.encode.generation,
         "percent": _percent(made),
         "storyboard": _storyboard_url(found),
+        "poster": links.poster_url(found),
         "renditions": [
             {
                 "name": row.rendition.name,
                 "kind": row.rendition.kind,
+                "rung": row.rendition.is_rung,
                 "width": row.rendition.width,
                 "height": row.rendition.height,
                 "ready": runs(row.durations),

@@ -98,7 +98,7 @@ def demand(slug: str) -> tuple[Response, int]:
     made = load_availability(db.session(), video)
     if made is None or not 0 <= index < made.plan.segment_count:
         abort(404)
-    is_ready = any(index in row.durations for row in made.rows if row.rendition.kind == "video")
+    is_ready = any(index in row.durations for row in made.rungs)
     if not is_ready:
         demand_segment(video, index)
     return jsonify(ready=is_ready, eta_s=0 if is_ready else expected_wait_s(video)), 202

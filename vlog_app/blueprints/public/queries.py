@@ -30,6 +30,7 @@ class Card:
     duration_s: float
     published_at: datetime
     poster_url: str | None
+    is_sound: bool  # nothing to see but its poster
     top_rung: str | None
     still_encoding: str | None
     ticks: tuple[str | None, ...]
@@ -63,6 +64,7 @@ class PlayerView:
     storyboard_url: str | None
     duration_s: float
     status: str
+    is_sound: bool = False
     captions: tuple[Captions, ...] = ()
 
 
@@ -123,7 +125,7 @@ def watch_page(slug: str, now: datetime) -> WatchPage | None:
         player=_player(video),
         source=Source.from_json(video.source),
         grid=grid,
-        rungs=tuple(row.name for row in grid.video_rows if row.done) if grid else (),
+        rungs=tuple(row.name for row in grid.rungs if row.done) if grid else (),
     )
 
 
@@ -143,7 +145,12 @@ def _player(video: Video) -> PlayerView:
         storyboard_url=links.storyboard_url(video),
         duration_s=video.duration_s,
         status=status,
+        is_sound=_is_sound(video),
     )
+
+
+def _is_sound(video: Video) -> bool:
+    return video.width == 0
 
 
 def _anything_preparing(now: datetime) -> bool:
@@ -159,12 +166,12 @@ def _cards(videos: list[Video]) -> list[Card]:
 
 
 def _rungs(video_ids: list[int]) -> dict[int, list[Rendition]]:
-    """Video renditions of the generation viewers get, highest first."""
+    """Rungs of the generation viewers get, highest first."""
     query = (
         select(Video.id, Rendition)
         .join(Encode, and_(Encode.video_id == Video.id, Encode.generation == Video.generation))
         .join(Rendition, Rendition.encode_id == Encode.id)
-        .where(Video.id.in_(video_ids), Rendition.kind == "video")
+        .where(Video.id.in_(video_ids), Rendition.is_rung)
         .order_by(Rendition.position)
     )
     rungs: dict[int, list[Rendition]] = {}
@@ -176,8 +183,9 @@ def _rungs(video_ids: list[int]) -> dict[int, list[Rendition]]:
 def _card(video: Video, rungs: list[Rendition]) -> Card:
     unfinished = [rung for rung in rungs if rung.done_segments < rung.planned_segments]
     is_whole = video.state == "ready" or not unfinished
-    done = sum(rung.done_segments * rung.width * rung.height for rung in rungs)
-    planned = sum(rung.planned_segments * rung.width * rung.height for rung in rungs)
+    weights = [max(1, rung.width * rung.height) for rung in rungs]
+    done = sum(rung.done_segments * weight for rung, weight in zip(rungs, weights, strict=True))
+    planned = sum(rung.planned_segments * weight for rung, weight in zip(rungs, weights, strict=True))
     return Card(
         title=video.title,
         slug=video.slug,
@@ -185,6 +193,7 @@ def _card(video: Video, rungs: list[Rendition]) -> Card:
         duration_s=video.duration_s,
         published_at=video.published_at or video.created_at,
         poster_url=links.poster_url(video),
+        is_sound=_is_sound(video),
         top_rung=next((rung.name for rung in rungs if rung.done_segments), None),
         still_encoding=None if is_whole else unfinished[0].name,
         ticks=() if is_whole else _ticks(whole_percent(done, planned)),
