@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from flask import Flask
 
+from encoder.model import Source
+
 NBSP = "\u00a0"
 NONE = "–"
 BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
@@ -16,7 +18,13 @@ CODECS = {
     "mpeg4": "MPEG-4",
     "prores": "ProRes",
     "theora": "Theora",
+    "opus": "Opus",
+    "vorbis": "Vorbis",
+    "alac": "Apple Lossless",
+    "ac3": "AC-3",
+    "eac3": "E-AC-3",
 }
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
 def duration(seconds: float | None) -> str:
@@ -135,6 +143,18 @@ def codec(name: str) -> str:
     return CODECS.get(name, name.upper())
 
 
+def recording(source: Source) -> str:
+    """No picture, sound: MP3, stereo, 44.1 kHz, with a cover."""
+    first = source.audio[0]
+    count = len(source.audio)
+    kind = "PCM" if first.codec.startswith("pcm_") else codec(first.codec)
+    layout = LAYOUTS.get(first.channels, f"{first.channels} channels")
+    rate = f"{first.sample_rate / 1000:.1f}".removesuffix(".0")
+    tracks = f"{count} tracks, " if count > 1 else ""
+    cover = ", with a cover" if source.has_cover else ""
+    return f"No picture, sound: {tracks}{kind}, {layout}, {rate}{NBSP}kHz{cover}"
+
+
 FILTERS = {
     "duration": duration,
     "spoken_duration": spoken_duration,
@@ -150,6 +170,7 @@ FILTERS = {
     "speed": speed,
     "rung": rung,
     "codec": codec,
+    "recording": recording,
     "frame_rate": frame_rate,
 }
 

@@ -65,6 +65,7 @@ def sign_in(owner: Person, site: Site) -> None:
 def upload(owner: Person, clip: Path) -> str:
     """Send the clip through the page; ends on the video's own page."""
     owner.page.get_by_role("link", name="Upload").first.click()
+    owner.page.locator("[data-drop]").wait_for()  # its script listens
     owner.page.locator("[data-files]").set_input_files(clip)
     row = owner.page.locator("[data-list] > li").first
     row.get_by_role("link", name="Open video").wait_for(timeout=60_000)

@@ -26,7 +26,7 @@ SOURCE = Path("/films/-i evil.mp4")
 OUT = Path("/scratch")
 FENCE = [
     *("-protocol_whitelist", "file"),
-    *("-format_whitelist", "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"),
+    *("-format_whitelist", "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mp3,flac,ogg,wav"),
     *("-codec_whitelist", ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS)), "-max_pixels", str(MAX_PIXELS)),
     *("-i", "file:/films/-i evil.mp4"),
 ]

@@ -52,13 +52,14 @@ def test_progress_tells_what_is_ready_of_each_rendition(client: FlaskClient) -> 
     assert rows(body)["360p"] == {
         "name": "360p",
         "kind": "video",
+        "rung": True,
         "width": 640,
         "height": 360,
         "ready": [[0, 4]],
         "done": 4,
         "planned": 10,
     }
-    assert rows(body)["audio"]["kind"] == "audio"
+    assert (rows(body)["audio"]["kind"], rows(body)["audio"]["rung"]) == ("audio", False)
     assert rows(body)["720p"]["ready"] == []
 
 

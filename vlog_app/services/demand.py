@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from encoder.model import Chunk, EncodePlan
-from jobs.layout import ENCODE, Rank, split_for_demand
+from jobs.layout import AUDIO, ENCODE, Rank, split_for_demand
 from jobs.states import JobState
 
 from ..extensions import db, transaction
@@ -38,14 +38,18 @@ def demand_segment(video: Video, index: int) -> bool:
         return True
 
 
-def expected_wait_s(video: Video) -> float | None:
-    """How long a demanded segment takes, judged by the last run that made the lowest rung alone. None: no such run."""
+def expected_wait_s(video: Video, index: int) -> float | None:
+    """How long a demanded segment takes, judged by the last run that made the lowest rung alone. None: no such run.
+    Sound without picture is made from its beginning to its end: a demand moves nothing, the wait is told all the same.
+    """
     session = db.session()
     query = select(Encode).where(Encode.video_id == video.id, Encode.generation == video.generation)
     encode = session.scalars(query).first()
     if encode is None:
         return None
     plan = EncodePlan.from_json(encode.plan)
+    if not plan.video:
+        return _sound_wait_s(session, encode.id, plan, index)
     runs = (
         select(Job.renditions, Attempt.speed)
         .join(Attempt, Attempt.job_id == Job.id)
@@ -55,6 +59,17 @@ def expected_wait_s(video: Video) -> float | None:
     for renditions, speed in session.execute(runs):
         if speed and renditions == [plan.lowest.name]:
             return round(START_S + plan.segment_s / speed, 1)
+    return None
+
+
+def _sound_wait_s(session: Session, encode_id: int, plan: EncodePlan, index: int) -> float | None:
+    """At the speed of the run that makes the lowest rate now."""
+    query = select(Job).where(Job.encode_id == encode_id, Job.kind == AUDIO, Job.state == JobState.LEASED)
+    for job in session.scalars(query):
+        progress = job.progress or {}
+        if job.renditions == [plan.lowest.name] and progress.get("speed"):
+            ahead = max(0, index + 1 - int(progress["segment"]))
+            return round(START_S + ahead * plan.segment_s / float(progress["speed"]), 1)
     return None
 
 

@@ -101,7 +101,7 @@ def demand(slug: str) -> tuple[Response, int]:
     is_ready = any(index in row.durations for row in made.rungs)
     if not is_ready:
         demand_segment(video, index)
-    return jsonify(ready=is_ready, eta_s=0 if is_ready else expected_wait_s(video)), 202
+    return jsonify(ready=is_ready, eta_s=0 if is_ready else expected_wait_s(video, index)), 202
 
 
 def _media_playlist(slug: str, rendition: str, name: str) -> Response:

@@ -1,5 +1,6 @@
 /** hls.js under our rules: only segments that exist, the best rung that does, endless patience while it encodes. */
 import { Demand } from "./demand.js";
+import { quality } from "./format.js";
 import { Gate, gatedLoader, readyAbr } from "./gate.js";
 import { Recovery } from "./recovery.js";
 
@@ -16,10 +17,13 @@ const CODECS = { hevc: "HEVC", av1: "AV1" };
 /** The rendition of a playlist: 720p.m3u8 or 720p/stream.m3u8. */
 const nameOf = (url) => new URL(url, location.href).pathname.replace(/\/stream\.m3u8$/, "").split("/").pop().replace(/\.\w+$/, "");
 
-/** "720p" says its size itself, "720p-av1" its codec too; a rung named otherwise ("original") gets its height beside it. */
+/**
+ * "720p" says its size itself, "720p-av1" its codec too, "192k" is a rate of sound; a rung named otherwise ("original")
+ * gets its height beside it.
+ */
 function labelOf(name, height) {
-  const [, size, codec] = /^(\d+p)(?:-(\w+))?$/.exec(name) || [];
-  if (size) return codec ? `${size}, ${CODECS[codec] || codec}` : size;
+  const [, size, codec] = /^(\d+[pk])(?:-(\w+))?$/.exec(name) || [];
+  if (size) return codec ? `${size}, ${CODECS[codec] || codec}` : quality(size);
   return `${name[0].toUpperCase()}${name.slice(1)}, ${height}p`;
 }
 
@@ -68,6 +72,8 @@ export class Engine extends EventTarget {
     return this.names.map((name, place) => ({ name, label: labelOf(name, this.hls.levels[place].height) })).reverse();
   }
 
+  get hasChoice() { return this.names.length > 1; }
+
   /** Sound tracks to choose from, in the order of the film. */
   get sounds() {
     const tracks = this.hls?.audioTracks || [];
@@ -109,7 +115,7 @@ export class Engine extends EventTarget {
     const hls = (this.hls = new window.Hls(this.config(this.startAt)));
     const { Events } = window.Hls;
     hls.on(Events.ERROR, (_, data) => this.recovery.onError(data));
-    hls.on(Events.BUFFER_CREATED, (_, { tracks }) => { this.pictures = tracks.video?.buffer; });
+    hls.on(Events.BUFFER_CREATED, (_, { tracks }) => { this.pictures = (tracks.video ?? tracks.audio)?.buffer; });
     hls.on(Events.BUFFER_FLUSHED, () => queueMicrotask(() => this.rerouteAll()));
     hls.on(Events.FRAG_BUFFERED, () => this.recovery.onData());
     hls.on(Events.LEVEL_SWITCHED, () => this.changed());

@@ -1,5 +1,5 @@
 /** Everything the player shows in words and marks, drawn from the state; drawing twice changes nothing. */
-import { clock, rate } from "./format.js";
+import { clock, quality, rate } from "./format.js";
 import { Card } from "./states.js";
 
 const HINT_MS = 900;
@@ -40,8 +40,9 @@ export class Face {
   drawChoices() {
     const { engine, video } = this;
     this.root.dataset.choice = engine.choice;
-    text(this.find("[data-quality]"), engine.playing || (engine.manual ? engine.choice : "Auto"));
+    text(this.find("[data-quality]"), quality(engine.playing || (engine.manual ? engine.choice : "Auto")));
     this.find("[data-menu-for=quality]").toggleAttribute("data-on", engine.manual);
+    this.find("[data-menu-for=quality]").hidden = engine.loaded && engine.names.length === 1;
     text(this.find("[data-rate]"), rate(video.playbackRate));
     text(this.find("[data-sound]"), engine.sound);
     this.find("[data-menu-for=sound]").hidden = engine.sounds.length < 2;

@@ -30,6 +30,11 @@ export function seconds(count) {
   return `${Math.round(count)}${SPACE}s`;
 }
 
+/** A rung by the name people know: "192k" is a rate of sound. */
+export function quality(name) {
+  return name.replace(/^(\d+)k$/, `$1${SPACE}kb/s`);
+}
+
 export function rate(value) {
   return `${value}×`;
 }

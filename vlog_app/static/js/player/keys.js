@@ -11,8 +11,10 @@ const SHOWN = [
   ["Picture in picture", "P"], ["This list", "?"], ["Close", "Esc"],
 ];
 
+const PICTURE_KEYS = new Set([",", "P"]);
+
 export class Keys {
-  /** `acts` maps a key to a function; digits come as `jump(tenth)`. */
+  /** `acts` maps a key to a function; digits come as `jump(tenth)`. Keys without an act are not listed. */
   constructor(root, acts) {
     this.root = root;
     this.acts = acts;
@@ -24,7 +26,7 @@ export class Keys {
 
   fill() {
     const list = this.dialog.querySelector("[data-keys-list]");
-    list.replaceChildren(...SHOWN.map(([what, ...keys]) => pair(what, keys)));
+    list.replaceChildren(...SHOWN.filter(([, key]) => this.knows(key)).map(([what, ...keys]) => pair(what, keys)));
     const box = this.dialog.querySelector("[data-letters]");
     box.checked = this.letters;
     box.addEventListener("change", () => { this.letters = box.checked; keepTaste({ letters: box.checked }); });
@@ -32,6 +34,11 @@ export class Keys {
     // With nothing focused before, browsers leave the focus inside the closed list, where keys would go nowhere.
     this.dialog.addEventListener("close", () => this.dialog.contains(document.activeElement) && document.activeElement.blur());
     this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
+  }
+
+  /** A film without picture has no frames and no picture in picture. */
+  knows(key) {
+    return !PICTURE_KEYS.has(key) || key.toLowerCase() in this.acts;
   }
 
   onKey(event) {

@@ -1,5 +1,5 @@
 /** What stands in each menu. */
-import { clock, rate } from "./format.js";
+import { clock, quality as called, rate } from "./format.js";
 
 export const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
 
@@ -13,7 +13,7 @@ export function makePanels({ engine, readiness, video, captions, setRate, pip })
     title: "Speed",
     parent: "settings",
     items: RATES.map((value) => ({
-      label: value === 1 ? "1×, as filmed" : rate(value), checked: video.playbackRate === value, act: () => setRate(value),
+      label: value === 1 ? "1×, as recorded" : rate(value), checked: video.playbackRate === value, act: () => setRate(value),
     })),
   });
   const sound = () => ({
@@ -24,7 +24,7 @@ export function makePanels({ engine, readiness, video, captions, setRate, pip })
   const settings = () => ({
     title: "Settings",
     items: [
-      { label: "Quality", value: engine.manual ? engine.choice : `Auto ${engine.playing}`, opens: "quality" },
+      ...(engine.hasChoice ? [{ label: "Quality", value: engine.manual ? called(engine.choice) : `Auto ${called(engine.playing)}`, opens: "quality" }] : []),
       { label: "Speed", value: rate(video.playbackRate), opens: "speed" },
       ...(engine.sounds.length > 1 ? [{ label: "Sound", value: engine.sound, opens: "sound" }] : []),
       ...(pip.possible ? [{ label: "Picture in picture", act: pip.toggle }] : []),
@@ -36,7 +36,7 @@ export function makePanels({ engine, readiness, video, captions, setRate, pip })
 function autoItem(engine) {
   const now = engine.playing;
   return {
-    label: "Auto", note: now && !engine.manual ? `${now} right now` : undefined,
+    label: "Auto", note: now && !engine.manual ? `${called(now)} right now` : undefined,
     checked: !engine.manual, act: () => engine.setChoice("auto"),
   };
 }

@@ -1,6 +1,7 @@
 /** Wires one player: the video, the engine under it, the controls over it. */
 import { Attention } from "./attention.js";
 import { Captions } from "./captions.js";
+import { showCover } from "./cover.js";
 import { Engine } from "./engine.js";
 import { Face } from "./face.js";
 import { clock, rate } from "./format.js";
@@ -41,11 +42,12 @@ class Player {
     const demandUrl = new URL("demand", new URL(data.progressUrl, location.href)).href;
     const engine = (this.engine = new Engine(video, { masterUrl: data.masterUrl, demandUrl, workerUrl: data.workerUrl, readiness }));
     this.captions = new Captions(root, video);
+    showCover(root, readiness);
     this.preview = new Preview(root, { readiness, url: data.storyboardUrl });
     this.scrubber = new Scrubber(root, { engine, readiness, preview: this.preview, onSeek: (time) => this.seek(time) });
     this.face = new Face(root, { engine, readiness, video, scrubber: this.scrubber, onCard: (act) => this.onCard(act), redraw: () => this.draw() });
     this.attention = new Attention(root, this.stage, () => this.state !== "playing" || this.menus.open);
-    const pip = { possible: Boolean(document.pictureInPictureEnabled), toggle: () => this.togglePip() };
+    const pip = { possible: Boolean(document.pictureInPictureEnabled) && !this.isSound, toggle: () => this.togglePip() };
     const panels = makePanels({ engine, readiness, video, captions: this.captions, setRate: (value) => this.setRate(value), pip });
     this.menus = new Menus(root, panels, { onToggle: () => this.attention.wake() });
     this.picture = new Picture(video, {
@@ -78,10 +80,18 @@ class Player {
       ArrowLeft: () => step(-STEP_S), ArrowRight: () => step(STEP_S),
       ArrowUp: () => this.setVolume(this.video.volume + 0.05, { say: true }), ArrowDown: () => this.setVolume(this.video.volume - 0.05, { say: true }),
       jump: (tenth) => this.seek((this.readiness.durationS * tenth) / 10),
-      ",": () => this.frame(-1), ".": () => this.frame(1), "<": () => this.stepRate(-1), ">": () => this.stepRate(1),
-      c: () => this.toggleCaptions(), q: () => this.menus.byName("quality"), m: () => this.toggleMute(),
-      f: () => this.toggleFull(), p: () => this.togglePip(),
+      "<": () => this.stepRate(-1), ">": () => this.stepRate(1),
+      c: () => this.toggleCaptions(), q: () => this.openQuality(), m: () => this.toggleMute(), f: () => this.toggleFull(),
+      ...(this.isSound ? {} : { ",": () => this.frame(-1), ".": () => this.frame(1), p: () => this.togglePip() }),
     };
+  }
+
+  /** Nothing to look at but the poster. */
+  get isSound() { return "soundOnly" in this.data; }
+
+  openQuality() {
+    if (this.engine.loaded && !this.engine.hasChoice) return this.face.hint("There is only one quality");
+    this.menus.byName("quality");
   }
 
   listen() {

@@ -28,9 +28,9 @@ export class Readiness extends EventTarget {
   get encoding() { return !this.settled; }
   get durationS() { return this.facts.duration_s || 0; }
   get segmentS() { return this.facts.segment_s || 0; }
-  get videoRungs() { return this.facts.renditions.filter((rendition) => rendition.kind === "video"); }
-  get playable() { return this.whole || (this.facts.segments > 0 && this.videoRungs.some((rung) => rung.done > 0)); }
-  get planned() { return this.whole || (this.facts.segments > 0 && this.videoRungs.length > 0); }
+  get rungs() { return this.facts.renditions.filter((rendition) => rendition.rung ?? rendition.kind === "video"); }
+  get playable() { return this.whole || (this.facts.segments > 0 && this.rungs.some((rung) => rung.done > 0)); }
+  get planned() { return this.whole || (this.facts.segments > 0 && this.rungs.length > 0); }
 
   async poll() {
     clearTimeout(this.timer);
@@ -76,13 +76,13 @@ export class Readiness extends EventTarget {
   }
 
   hasPicture(index) {
-    return this.whole || this.videoRungs.some((rung) => this.has(rung.name, index));
+    return this.whole || this.rungs.some((rung) => this.has(rung.name, index));
   }
 
   /** Runs of film time in seconds that play on at least one rung, in order and merged. */
   get runs() {
     if (this.whole) return [[0, this.durationS]];
-    return merge(this.videoRungs.flatMap((rung) => rung.ready)).map((run) => this.toSeconds(run));
+    return merge(this.rungs.flatMap((rung) => rung.ready)).map((run) => this.toSeconds(run));
   }
 
   /** Where the playable run around `time` ends; the first run's end when `time` is in no run. */
@@ -94,7 +94,7 @@ export class Readiness extends EventTarget {
 
   /** Where one rung's first run ends in seconds, or null when the rung is whole. */
   rungEdge(name) {
-    const rung = this.videoRungs.find((one) => one.name === name);
+    const rung = this.rungs.find((one) => one.name === name);
     if (this.whole || !rung || rung.done >= rung.planned) return null;
     return rung.ready.length && rung.ready[0][0] === 0 ? this.toSeconds(rung.ready[0])[1] : 0;
   }

@@ -30,7 +30,8 @@ export class Card {
 
   /** Shows what `state` needs; `facts` = {engine, readiness, going, ranInto}. Returns the words for the live region. */
   draw(state, facts) {
-    const say = { "waiting-encode": waitingCard, offline: offlineCard, failed: failedCard }[state]?.(facts);
+    const noun = "soundOnly" in this.box.closest("[data-player]").dataset ? "recording" : "film";
+    const say = { "waiting-encode": waitingCard, offline: offlineCard, failed: failedCard }[state]?.({ ...facts, noun });
     if (!say) return this.hide();
     if (this.box.hidden && state === "waiting-encode" && !this.due(facts.redraw)) return "";
     this.box.hidden = false;
@@ -63,16 +64,18 @@ function set(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-function waitingCard({ engine, readiness, going, ranInto }) {
+function waitingCard({ engine, readiness, going, ranInto, noun }) {
   const eta = engine.demand.secondsFor(engine.waitingFor);
   const soon = eta ? `in ${about(eta)}` : "in a few seconds";
   if (!readiness.runs.length) {
     return {
-      title: "This film is being prepared",
+      title: `This ${noun} is being prepared`,
       text: going ? `The first part is being made now and will play by itself ${soon}.` : `The first part is being made now. It can be played ${soon}.`,
     };
   }
-  const what = ranInto ? "The next part is being made" : "It is being made before everything else";
+  // Sound is made from beginning to end: no part of it can go first.
+  const first = noun === "film" ? "It is being made before everything else" : "Everything up to it is being made";
+  const what = ranInto ? "The next part is being made" : first;
   const then = going ? ` and will play by itself ${soon}.` : ". Press play, and it starts as soon as it is there.";
   return {
     title: ranInto ? "You have caught up with the encoder" : "Making this part now",
@@ -107,17 +110,17 @@ function offlineCard({ engine }) {
   };
 }
 
-function failedCard({ engine, readiness }) {
+function failedCard({ engine, readiness, noun }) {
   const place = clock(engine.position);
   const again = { kind: "reload", label: "Try again" };
   if (engine.fault?.reason === "gone") {
-    return { title: "This video is no longer here", text: `It may have been moved or taken down. Your place at ${place} is remembered on this device.`, act: again };
+    return { title: `This ${noun === "film" ? "video" : noun} is no longer here`, text: `It may have been moved or taken down. Your place at ${place} is remembered on this device.`, act: again };
   }
   if (engine.fault) {
     return { title: "This browser could not play this part", text: `Your place at ${place} is kept. Try again, or choose another quality.`, act: again };
   }
   if (!readiness.runs.length) {
-    return { title: "This film could not be made", text: "Nothing of it can be played. The uploaded file is kept, so it can be tried again." };
+    return { title: `This ${noun} could not be made`, text: "Nothing of it can be played. The uploaded file is kept, so it can be tried again." };
   }
   return { title: "The encoder stopped before this part", text: `${keptWords(readiness)} That is kept and plays.`, act: goBack(engine.position, readiness) };
 }

@@ -17,6 +17,8 @@ export function drawFrame(file, box) {
     video.currentTime = Math.min(AT_S, video.duration / 2 || 0);
   });
   video.addEventListener("seeked", () => {
+    clearTimeout(giveUp);
+    if (!video.videoWidth) return end(); // sound alone
     const canvas = document.createElement("canvas");
     canvas.width = 256;
     canvas.height = 144;
@@ -24,7 +26,6 @@ export function drawFrame(file, box) {
     const [width, height] = [video.videoWidth * scale, video.videoHeight * scale];
     canvas.getContext("2d").drawImage(video, (256 - width) / 2, (144 - height) / 2, width, height);
     box.append(canvas);
-    clearTimeout(giveUp);
     end();
   }, { once: true });
   video.addEventListener("error", () => clearTimeout(giveUp), { once: true });
