@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 from sqlalchemy import select
 
 from encoder.model import AudioTrack, Source
+from jobs.layout import ESSENTIAL
 from jobs.states import AttemptOutcome, JobState
 from vlog_app.extensions import db, transaction
 from vlog_app.models import Attempt, Encode, Event, Job, Rendition, Segment, Video
@@ -40,6 +42,17 @@ def make_source(
         frame_count=round(seconds * 25),
         audio=(track,) if has_audio else (),
     )
+
+
+def make_recording(
+    *, seconds: float = 60.0, channels: int = 2, bitrate_bps: int = 320_000, tracks: int = 1
+) -> Source:
+    """Sound alone."""
+    track = AudioTrack(0, "mp3", channels, 44_100, bitrate_bps=bitrate_bps)
+    facts = {"container": "mp3", "extension": "mp3", "video_codec": "", "pix_fmt": "", "frame_count": None}
+    sizes = dict.fromkeys(("width", "height", "coded_width", "coded_height"), 0)
+    audio = tuple(replace(track, index=index) for index in range(tracks))
+    return replace(make_source(seconds=seconds), **facts, **sizes, audio=audio)
 
 
 def make_video(
@@ -87,7 +100,7 @@ def make_progress(
     now = utc_now() - timedelta(seconds=age_s)
     with transaction() as session:
         encode = session.scalars(select(Encode).where(Encode.video_id == video.id)).one()
-        job = session.scalars(select(Job).where(Job.encode_id == encode.id, Job.kind == "encode")).first()
+        job = session.scalars(select(Job).where(Job.encode_id == encode.id, Job.kind.in_(ESSENTIAL))).first()
         assert job is not None
         attempt = Attempt(job_id=job.id, worker_id=worker, worker_name=worker, started_at=now)
         attempt.outcome, attempt.ended_at = (outcome, now) if outcome else (None, None)

@@ -109,8 +109,40 @@ def noise_in_header(clips: Clips) -> bytes:
     return beginning_only(clips) + box(b"moov", bytes(range(256)) * 8) + box(b"mdat", bytes(2000))
 
 
-def sound_only(clips: Clips) -> bytes:
-    return clips.make("sound.mp4", "-f", "lavfi", "-i", "sine=d=2", "-c:a", "aac").read_bytes()
+def words_only(clips: Clips) -> bytes:
+    """Captions without anything to caption."""
+    words = clips.mp4.with_name("words.srt")
+    words.write_text("1\n00:00:00,000 --> 00:00:01,000\nWords\n")
+    return clips.make("words.mkv", "-i", str(words)).read_bytes()
+
+
+def rare_sound(clips: Clips) -> bytes:
+    return clips.make("rare.mka", "-i", str(clips.mp4), "-vn", "-c:a", "wavpack").read_bytes()
+
+
+def mp3(clips: Clips) -> bytes:
+    return clips.make("sound.mp3", "-i", str(clips.mp4), "-vn", "-c:a", "libmp3lame").read_bytes()
+
+
+def id3(size: int) -> bytes:
+    """The header of a tag of `size` bytes."""
+    return b"ID3\x04\0\0" + bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+
+def playlist_behind_a_tag(clips: Clips) -> bytes:
+    """The tag is longer than what is looked at first."""
+    return id3(100_000) + bytes(100_000) + PLAYLIST * 10
+
+
+def playlist_behind_a_frame(clips: Clips) -> bytes:
+    film = mp3(clips)
+    at = film.index(b"\xff\xfb")
+    return film[at : at + 400] + PLAYLIST * 10
+
+
+def cut_flac(clips: Clips) -> bytes:
+    song = clips.make("sound.flac", "-i", str(clips.mp4), "-vn", "-c:a", "flac").read_bytes()
+    return song[: len(song) // 4]
 
 
 def encrypted(clips: Clips) -> bytes:
@@ -191,7 +223,20 @@ CASES = (
     Case("pdf", plain(b"%PDF-1.7\n" + bytes(300)), 415, "unsupported_media", "a PDF document"),
     Case("program", plain(b"\x7fELF\2\1\1" + bytes(300)), 415, "unsupported_media", "a program"),
     Case("zeros", plain(bytes(100_000)), 415, "unsupported_media", "not a video"),
-    Case("sound file", plain(b"RIFF\x24\0\0\0WAVEfmt "), 415, "unsupported_media", "a sound file"),
+    Case("cut wav", plain(b"RIFF\x64\0\0\0WAVEfmt "), 422, "truncated_media", "cut off"),
+    Case("wav without chunks", plain(b"RIFF\xff\xff\xff\xffWAVE"), 415, "unsupported_media", "not a video"),
+    Case("empty wav", plain(b"RIFF\xff\xff\xff\xffWAVEfmt " + bytes(90)), 422, "unreadable_media", "damaged"),
+    Case("text called ID3", plain(b"ID3 tags explained\n" * 300), 415, "unsupported_media", "an MP3"),
+    Case("tag alone", plain(id3(500) + bytes(500)), 422, "truncated_media", "in the middle of its header"),
+    Case("tag before zeros", plain(id3(500) + bytes(9000)), 415, "unsupported_media", "an MP3"),
+    Case(
+        "tag before text", plain(id3(500) + bytes(500) + b"Words\n" * 900), 415, "unsupported_media", "an MP3"
+    ),
+    Case("playlist behind a tag", playlist_behind_a_tag, 415, "unsupported_media", "an MP3"),
+    Case("playlist behind a frame", playlist_behind_a_frame, 415, "unsupported_media", "not a video"),
+    Case("ogg of something", plain(b"OggS\0" + bytes(21) + b"\1\7mystery"), 415, "unsupported_media", "Ogg"),
+    Case("flac in name", plain(b"fLaC" + b"words " * 99), 415, "unsupported_media", "FLAC"),
+    Case("cut flac", cut_flac, 422, "truncated_media", "This file stops at 0:0"),
     Case(
         "other ebml", plain(b"\x1a\x45\xdf\xa3\x84\x42\x82\x81x"), 415, "unsupported_media", "something else"
     ),
@@ -204,7 +249,8 @@ CASES = (
     Case("cut mkv", cut_mkv, 422, "truncated_media", "cut off"),
     Case("cut avi", cut_avi, 422, "truncated_media", "cut off"),
     Case("noise as header", noise_in_header, 422, "unreadable_media", "damaged"),
-    Case("sound only", sound_only, 422, "no_video", "no moving picture"),
+    Case("words only", words_only, 422, "no_media", "neither a moving picture nor sound"),
+    Case("rare sound", rare_sound, 422, "unsupported_codec", "wavpack"),
     Case("encrypted", encrypted, 422, "encrypted_media", "encrypted"),
     Case("rare codec", rare_codec, 422, "unsupported_codec", "magicyuv"),
 )

@@ -150,10 +150,6 @@ def early_sound(name: str) -> Callable[[Kitchen], Path]:
     )
 
 
-def song(kitchen: Kitchen) -> Path:
-    return kitchen.run("song.m4a", *sound(), *AAC)
-
-
 def rate(fps: str, *, seconds: float = SECONDS, grid: str | None = None, quick: bool = False) -> Film:
     exact = Fraction(grid or fps)
     expected = Expected(fps=exact, seconds=seconds, channels=1, flashes=Fraction(fps) >= 20, red="top left")
@@ -337,5 +333,4 @@ FILMS = (
     Film("damaged in the middle", damaged, Expected(channels=1, seconds=4.2, is_damaged=True, flashes=False),
          is_quick=True),
     Film("cut off", cut_off, Expected(code="truncated_media"), is_quick=True),
-    Film("a song", song, Expected(code="no_video")),
 )  # fmt: skip
