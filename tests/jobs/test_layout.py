@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from encoder.model import Chunk
 from encoder.plan import make_plan
 from jobs.layout import ENCODE, ESSENTIAL, JobDraft, Rank, draft_jobs, split_for_demand
-from tests.factories import make_source
+from tests.factories import make_recording, make_source
 
 
 def cells(drafts: Iterable[JobDraft]) -> Counter[tuple[str, int]]:
@@ -35,6 +35,19 @@ def test_jobs_cover_every_cell_once(
     wanted = {(row.name, index) for row in plan.renditions for index in range(plan.segment_count)}
     assert set(found) == wanted
     assert set(found.values()) == {1}
+
+
+@given(seconds=st.floats(0.5, 3 * 3600), channels=st.integers(1, 8), tracks=st.integers(1, 10))
+def test_jobs_of_sound_alone_cover_every_cell_once_and_the_lowest_rate_is_first(
+    seconds: float, channels: int, tracks: int
+) -> None:
+    plan = make_plan(make_recording(seconds=seconds, channels=channels, tracks=tracks))
+    drafts = draft_jobs(plan, 60)
+    found = cells(drafts)
+    assert set(found) == {(row.name, index) for row in plan.renditions for index in range(plan.segment_count)}
+    assert set(found.values()) == {1}
+    first = min((draft for draft in drafts if draft.kind in ESSENTIAL), key=lambda draft: draft.rank)
+    assert first.renditions == (plan.lowest.name,)
 
 
 def test_the_lowest_rung_of_the_first_chunk_comes_first() -> None:

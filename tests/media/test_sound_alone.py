@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -19,7 +19,7 @@ from tests.conformance import check
 from tests.conformance.sync import beeps
 from tests.films import join
 from tests.media.published import publish
-from tests.media.scene import AAC, Kitchen, sound
+from tests.media.scene import AAC, Kitchen, picture, sound
 
 pytestmark = pytest.mark.media
 SECONDS = 4.6  # four beeps, and no whole number of segments
@@ -136,13 +136,38 @@ def test_what_is_cut_off_is_refused_where_the_header_tells(kitchen: Kitchen) -> 
 
 
 def test_theora_in_ogg_is_a_film(kitchen: Kitchen, folder: Path) -> None:
-    from tests.media.scene import picture
-
     film = kitchen.run("film.ogv", *picture(), *sound(), "-c:v", "libtheora", "-c:a", "libvorbis")
     published = publish(kitchen.ffmpeg, film, folder)
     assert not published.failed
     assert published.source.has_picture
     assert [str(finding) for finding in check(folder)] == []
+
+
+def moved_segment(folder: Path) -> None:
+    """A segment of the lowest rate is another one."""
+    (folder / "64k_0001.ts").write_bytes((folder / "64k_0002.ts").read_bytes())
+
+
+def picture_promised(folder: Path) -> None:
+    master = folder / "master.m3u8"
+    master.write_text(master.read_text().replace('CODECS="', 'RESOLUTION=2x2,CODECS="'))
+
+
+def other_codec(folder: Path) -> None:
+    master = folder / "master.m3u8"
+    master.write_text(master.read_text().replace("mp4a.40.2", "mp4a.40.5"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "damage"),
+    [("alignment", moved_segment), ("picture_promised", picture_promised), ("codecs", other_codec)],
+)
+def test_the_checker_finds_faults_in_sound_alone(
+    rule: str, damage: Callable[[Path], None], kitchen: Kitchen, folder: Path
+) -> None:
+    publish(kitchen.ffmpeg, record(kitchen, RECORDINGS[0]), folder)
+    damage(folder)
+    assert rule in {finding.rule for finding in check(folder)}
 
 
 # --- posters
