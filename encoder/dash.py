@@ -8,6 +8,8 @@ from fractions import Fraction
 from itertools import groupby, pairwise
 from xml.sax.saxutils import quoteattr
 
+from .model import is_rung
+
 PROFILE = "urn:mpeg:dash:profile:isoff-live:2011"  # numbered segments by template, whatever the name says
 CHANNELS = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
 ROLE = "urn:mpeg:dash:role:2011"
@@ -35,19 +37,21 @@ class Representation:
 
 
 def manifest(representations: Sequence[Representation], *, duration_s: float, query: str = "") -> str:
-    """One adaptation set for each codec of the picture, highest rung first, and one for each sound track. `query` is
-    put behind the names of all files.
+    """One adaptation set for each codec of the picture, highest rung first, and one for each sound track; without
+    picture the rates of the first track share one. `query` is put behind the names of all files.
     """
     pictures = [each for each in representations if each.is_video]
-    sounds = [each for each in representations if not each.is_video]
+    rates = [each for each in representations if not each.is_video and is_rung(each.name)]
+    tracks = [each for each in representations if not is_rung(each.name)]
     sets = [list(group) for _family, group in groupby(sorted(pictures, key=_family), key=_family)]
+    sets += [rates] if rates else []
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
         f'<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="{PROFILE}" type="static" minBufferTime="PT2S"'
         f' mediaPresentationDuration="PT{duration_s:.3f}S">',
         "<Period>",
     ]
-    for number, members in enumerate([*sets, *([sound] for sound in sounds)]):
+    for number, members in enumerate([*sets, *([track] for track in tracks)]):
         lines += _adaptation_set(number, members, query)
     return "\n".join([*lines, "</Period>", "</MPD>", ""])
 

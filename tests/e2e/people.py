@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -67,6 +68,29 @@ def wait_until(condition: Callable[[], bool], within_s: float, describe: Callabl
     while not condition():
         assert time.monotonic() < end, f"waited {within_s:.0f} s: {describe()}"
         time.sleep(0.1)
+
+
+def sign_in(owner: Person, site: Site) -> None:
+    owner.page.goto(f"{site.admin_url}/")
+    assert "/login" in owner.page.url
+    owner.check_page()
+    owner.page.goto(site.login_link)
+    owner.page.wait_for_url(f"{site.admin_url}/videos**")
+
+
+def upload(owner: Person, clip: Path) -> str:
+    """Send the clip through the page; ends on the video's own page."""
+    owner.page.get_by_role("link", name="Upload").first.click()
+    owner.page.locator("[data-drop]").wait_for()  # its script listens
+    owner.page.locator("[data-files]").set_input_files(clip)
+    row = owner.page.locator("[data-list] > li").first
+    row.get_by_role("link", name="Open video").wait_for(timeout=60_000)
+    owner.check_page()
+    row.get_by_role("link", name="Open video").click()
+    owner.page.locator("#grid-panel").wait_for()
+    href = owner.page.get_by_role("link", name="Watch").get_attribute("href")
+    assert href is not None
+    return href.rsplit("/", 1)[1]
 
 
 def progress(site: Site, slug: str) -> dict[str, Any]:

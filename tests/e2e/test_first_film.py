@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.people import PATIENCE_S, Person, is_ready, progress, wait_until
+from tests.e2e.people import PATIENCE_S, Person, is_ready, progress, sign_in, upload, wait_until
 from tests.provision.site import Site, running_site
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.timeout(600)]
@@ -52,29 +52,6 @@ def test_a_film_goes_in_is_watched_while_it_encodes_and_again_when_it_is_ready(
     owner.check_page()
     watch_when_ready(Person(browser), site, slug)
     look_around(owner, site)
-
-
-def sign_in(owner: Person, site: Site) -> None:
-    owner.page.goto(f"{site.admin_url}/")
-    assert "/login" in owner.page.url
-    owner.check_page()
-    owner.page.goto(site.login_link)
-    owner.page.wait_for_url(f"{site.admin_url}/videos**")
-
-
-def upload(owner: Person, clip: Path) -> str:
-    """Send the clip through the page; ends on the video's own page."""
-    owner.page.get_by_role("link", name="Upload").first.click()
-    owner.page.locator("[data-drop]").wait_for()  # its script listens
-    owner.page.locator("[data-files]").set_input_files(clip)
-    row = owner.page.locator("[data-list] > li").first
-    row.get_by_role("link", name="Open video").wait_for(timeout=60_000)
-    owner.check_page()
-    row.get_by_role("link", name="Open video").click()
-    owner.page.locator("#grid-panel").wait_for()
-    href = owner.page.get_by_role("link", name="Watch").get_attribute("href")
-    assert href is not None
-    return href.rsplit("/", 1)[1]
 
 
 def watch_while_encoding(viewer: Person, site: Site, slug: str) -> None:

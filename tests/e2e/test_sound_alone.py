@@ -9,14 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.people import PATIENCE_S, Person, progress, sign_in, upload, wait_until
 from tests.provision.site import Site, running_site
-
-from .test_first_film import PATIENCE_S, Person, progress, sign_in, upload, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.timeout(600)]
 
 SECONDS = 40
-RED = "color=red:s=300x300"
 
 
 @pytest.fixture(scope="module")

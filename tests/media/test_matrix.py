@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +24,6 @@ pytestmark = pytest.mark.media
 LADDER = (Rung("90p", 90, 400_000), Rung("48p", 48, 200_000))
 RED_CR = 190  # of a corner that is red; grey has 128
 SYNC_S = 0.020
-
-
-@pytest.fixture(scope="session")
-def kitchen(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Kitchen:
-    return Kitchen(ffmpeg_path, tmp_path_factory.mktemp("sources"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Taken away at once: dozens of films would fill a small disk."""
-    yield tmp_path / "out"
-    shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
 def row(film: Film) -> object:

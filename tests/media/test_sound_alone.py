@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -14,6 +14,7 @@ import av
 import pytest
 
 from encoder.errors import SourceUnreadable
+from encoder.plan import Output
 from encoder.probe import probe
 from tests.conformance import check
 from tests.conformance.sync import beeps
@@ -27,17 +28,6 @@ TS_DELAY_S = 1.4  # of ffmpeg's MPEG-TS muxer
 SYNC_S = 0.020
 MP3 = ("-c:a", "libmp3lame", "-b:a", "128k")
 OPUS = ("-c:a", "libopus")
-
-
-@pytest.fixture(scope="session")
-def kitchen(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Kitchen:
-    return Kitchen(ffmpeg_path, tmp_path_factory.mktemp("recordings"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "out"
-    shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +97,15 @@ def test_several_tracks_stay_selectable(kitchen: Kitchen, folder: Path) -> None:
     master = (folder / "master.m3u8").read_text()
     assert 'NAME="Track 2",LANGUAGE="en",DEFAULT=NO' in master
     assert master.count("#EXT-X-STREAM-INF") == 1
+
+
+def test_in_cmaf_the_rates_are_one_set_of_the_manifest(kitchen: Kitchen, folder: Path) -> None:
+    published = publish(kitchen.ffmpeg, record(kitchen, RECORDINGS[0]), folder, output=Output("cmaf"))
+    assert not published.failed
+    assert [str(finding) for finding in check(folder)] == []
+    manifest = (folder / "manifest.mpd").read_text()
+    assert manifest.count("<AdaptationSet ") == 1
+    assert re.findall(r'<Representation id="(\w+)"', manifest) == ["128k", "64k"]
 
 
 def test_a_recorder_that_was_never_stopped_is_counted_through(kitchen: Kitchen) -> None:
