@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.people import PATIENCE_S, Person, progress, sign_in, upload, wait_until
-from tests.provision.site import Site, running_site
+from tests.provision.site import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.timeout(600)]
 
 SECONDS = 40
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("sounds") / "storage") as site:
-        yield site
 
 
 def run(ffmpeg: str, path: Path, *arguments: str) -> Path:

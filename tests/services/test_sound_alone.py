@@ -10,7 +10,6 @@ import pytest
 from flask import Flask
 
 from encoder.probe import probe
-from jobs.bootstrap import bell_for
 from jobs.contract import JobProgress, Slot
 from jobs.layout import AUDIO, POSTER, Rank
 from jobs.runner import KINDS, Tools, run_claim
@@ -128,7 +127,7 @@ def test_a_real_recording_is_verified_before_viewers_get_it(
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(path.read_bytes())
     point_at(video, target)
-    coordinator = LocalCoordinator(app, bell_for(settings().storage_path))
+    coordinator = LocalCoordinator(app)
     every, tools = Slot("every", tuple(KINDS)), Tools(ffmpeg_path, tmp_path / "work")
     while claim := coordinator.claim(ATLAS, every):
         run_claim(claim, coordinator, tools, threading.Event())
