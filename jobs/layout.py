@@ -43,6 +43,7 @@ class Rank(IntEnum):
     LEAD = 10  # the lowest rung of the first chunk: watchable within seconds
     SOUND = 11
     POSTER = 12
+    RATES = 13  # the other rates of sound without picture
     FIRST = 20  # the other rungs of the first chunk
     DEMAND_REST = 30  # the other rungs of what a viewer asked for
     STORYBOARD = 35  # comes when a film is all but finished: seconds
@@ -104,7 +105,7 @@ def _sound_jobs(plan: EncodePlan, whole: Chunk) -> list[JobDraft]:
     if plan.video:
         return [JobDraft(AUDIO, Rank.SOUND, whole, (row.name,)) for row in plan.audio]
     first = [JobDraft(AUDIO, Rank.SOUND, whole, (row.name,)) for row in (plan.lowest, *plan.tracks)]
-    return first + [JobDraft(AUDIO, Rank.FIRST, whole, (row.name,)) for row in plan.rungs[:-1]]
+    return first + [JobDraft(AUDIO, Rank.RATES, whole, (row.name,)) for row in plan.rungs[:-1]]
 
 
 def split_for_demand(chunk: Chunk, names: tuple[str, ...], segment: int) -> tuple[JobDraft, ...]:

@@ -29,7 +29,7 @@ SLOTS = (
     Slot("bulk", (ENCODE, STORYBOARD), min_rank=Rank.FIRST, nice=10),
     Slot("urgent", (ENCODE, POSTER), max_rank=Rank.POSTER, nice=0),
     Slot("copy", (COPY,), min_rank=Rank.COPY, max_rank=Rank.COPY, nice=0),
-    Slot("sound", (AUDIO,), min_rank=Rank.SOUND, max_rank=Rank.SOUND, nice=5),
+    Slot("sound", (AUDIO,), min_rank=Rank.SOUND, max_rank=Rank.RATES, nice=5),
 )
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from encoder.model import Chunk
 from encoder.plan import make_plan
 from jobs.layout import ENCODE, ESSENTIAL, JobDraft, Rank, draft_jobs, split_for_demand
+from jobs.worker import SLOTS
 from tests.factories import make_recording, make_source
 
 
@@ -68,3 +69,11 @@ def test_a_cut_for_a_viewer_covers_the_rest_of_the_job_once(
     assert set(found) == {(name, index) for name in names for index in range(segment, end)}
     assert set(found.values()) == {1}
     assert (drafts[0].rank, drafts[0].renditions) == (Rank.DEMAND, names[-1:])
+
+
+def test_every_job_of_sound_alone_is_taken_by_some_slot() -> None:
+    drafts = draft_jobs(make_plan(make_recording(tracks=1)), 60)
+    for draft in drafts:
+        assert any(
+            draft.kind in slot.kinds and slot.min_rank <= draft.rank <= slot.max_rank for slot in SLOTS
+        )

@@ -27,7 +27,7 @@ DECODER = Device(DeviceKind.NVIDIA, decoders=("h264",))
 KINDS = {
     ENCODE: (Rank.DEMAND, Rank.LEAD, Rank.FIRST, Rank.DEMAND_REST, Rank.BULK),
     COPY: (Rank.COPY,),
-    AUDIO: (Rank.SOUND,),
+    AUDIO: (Rank.SOUND, Rank.RATES),
     POSTER: (Rank.POSTER,),
     STORYBOARD: (Rank.STORYBOARD,),
 }

@@ -53,8 +53,8 @@ def test_the_lowest_rate_is_made_first_and_every_rate_is_a_job(song: Video) -> N
     found = [(job.kind, job.rank, job.renditions, job.end_segment) for job in jobs_of(song)]
     assert found == [
         (AUDIO, Rank.SOUND, ["64k"], 10),
-        (AUDIO, Rank.FIRST, ["192k"], 10),
-        (AUDIO, Rank.FIRST, ["128k"], 10),
+        (AUDIO, Rank.RATES, ["192k"], 10),
+        (AUDIO, Rank.RATES, ["128k"], 10),
         (POSTER, Rank.POSTER, [], 10),
     ]
 

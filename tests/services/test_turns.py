@@ -214,7 +214,13 @@ def test_every_job_has_a_slot() -> None:
     """A rank that no slot of a worker covers would wait for ever."""
     for kind, rank in [
         (ENCODE, rank) for rank in (Rank.DEMAND, Rank.LEAD, Rank.FIRST, Rank.DEMAND_REST, Rank.BULK)
-    ] + [("copy", Rank.COPY), (AUDIO, Rank.SOUND), (POSTER, Rank.POSTER), (STORYBOARD, Rank.STORYBOARD)]:
+    ] + [
+        ("copy", Rank.COPY),
+        (AUDIO, Rank.SOUND),
+        (AUDIO, Rank.RATES),
+        (POSTER, Rank.POSTER),
+        (STORYBOARD, Rank.STORYBOARD),
+    ]:
         assert any(kind in slot.kinds and slot.min_rank <= rank <= slot.max_rank for slot in SLOTS), (
             kind,
             rank,

@@ -167,7 +167,7 @@ def _waiting_query() -> Select[Video, int, int, datetime | None, int, str]:
 def _open_rungs(encode_ids: list[int]) -> dict[int, list[str]]:
     query = (
         select(Rendition.encode_id, Rendition.name)
-        .where(Rendition.encode_id.in_(encode_ids), Rendition.kind == "video")
+        .where(Rendition.encode_id.in_(encode_ids), Rendition.is_rung)
         .where(Rendition.done_segments < Rendition.planned_segments)
         .order_by(Rendition.encode_id, Rendition.position)
     )
