@@ -243,3 +243,12 @@ def test_every_page_says_that_redis_is_away(app_factory: AppFactory) -> None:
 
 def test_no_page_speaks_of_a_redis_that_nobody_asked_for(admin_client: FlaskClient) -> None:
     assert "Redis" not in admin_client.get("/videos").text
+
+
+def test_the_grid_names_the_codec_of_each_rung(app_factory: AppFactory, admin_client: FlaskClient) -> None:
+    with app_factory("cli", hwaccel_preferred_codec="av1").app_context():
+        video = make_video(source=make_source(width=640, height=360))
+    page = admin_client.get(f"/videos/{video.id}").text
+    assert '<th scope="row">360p AV1</th>' in page
+    assert '<th scope="row">360p</th>' in page
+    assert "360p is encoded and not copied" in page

@@ -72,7 +72,12 @@ class Row:
 
     @property
     def label(self) -> str:
-        return self.name if self.is_rung else "Audio"
+        return self.name.partition("-")[0] if self.is_rung else "Audio"
+
+    @property
+    def codec(self) -> str:
+        """As the plan names rungs: `1080p-av1`, and plain `1080p` for H.264."""
+        return (self.name.partition("-")[2] or "h264") if self.is_video else "aac"
 
     @property
     def done(self) -> int:

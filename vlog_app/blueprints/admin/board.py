@@ -137,7 +137,7 @@ def _add_waiting(columns: dict[DeviceKind, Column], preferred: DeviceKind) -> No
     encodes = [row.encode_id for row in rows]
     rungs = _open_rungs(encodes)
     for row in rows:
-        kind = preferred if row.pieces else DeviceKind.CPU
+        kind = preferred if row.chunks else DeviceKind.CPU
         lane = columns[kind].lanes[row.priority]
         lane.number += 1
         if len(lane.films) < FILMS_SHOWN:
@@ -146,14 +146,14 @@ def _add_waiting(columns: dict[DeviceKind, Column], preferred: DeviceKind) -> No
 
 def _waiting_query() -> Select[Video, int, int, datetime | None, int, str]:
     """Films with jobs that wait, in the order in which their first one will be taken; the paused last."""
-    pieces = func.count(Job.id).filter(Job.kind == ENCODE)
+    chunks = func.count(Job.id).filter(Job.kind == ENCODE)
     return (
         select(
             Video,
             Encode.id.label("encode_id"),
             Encode.priority,
             Encode.paused_at,
-            pieces.label("pieces"),
+            chunks.label("chunks"),
             func.min(Job.kind).label("other"),
         )
         .join(Encode, Encode.id == Job.encode_id)
@@ -178,10 +178,10 @@ def _open_rungs(encode_ids: list[int]) -> dict[int, list[str]]:
 
 
 def _waiting(row: Row[Video, int, int, datetime | None, int, str], rungs: list[str]) -> Waiting:
-    video, _, priority, paused_at, pieces, other = row
+    video, _, priority, paused_at, chunks, other = row
     words = OTHER_WORK.get(other, other)
-    if pieces:
-        words = f"{_rungs(rungs)}, {pieces} {'piece' if pieces == 1 else 'pieces'}"
+    if chunks:
+        words = f"{_rungs(rungs)}, {chunks} {'chunk' if chunks == 1 else 'chunks'}"
     return Waiting(
         video.id, video.title, links.poster_url(video), Priority(priority), paused_at is not None, words
     )

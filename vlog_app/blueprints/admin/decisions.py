@@ -25,6 +25,7 @@ NOT_COPIED = {
     "peak_bitrate": "its bit rate has peaks far above that of the rung",
     "damaged": "it is damaged",
     "longer_sound": "its sound and its picture differ in length",
+    "codec_not_wanted": "films are to come in another codec",
 }
 PREFIX = "not_copied:"
 
@@ -33,7 +34,7 @@ def explain(plan: EncodePlan) -> str:
     """One sentence about the top rung."""
     if not plan.video:
         return ""
-    top = plan.video[0].name
+    top = next((row for row in plan.video if row.codec == "h264"), plan.video[0]).name
     if plan.copied:
         return f"{top} is the source itself, copied without loss; the other rungs are encoded from it."
     reasons = [NOT_COPIED[note.removeprefix(PREFIX)] for note in plan.notes if note.startswith(PREFIX)]
