@@ -232,6 +232,6 @@ def test_hevc_is_asked_for_closed_groups_and_the_tag_that_phones_take() -> None:
 def test_av1_is_asked_for_one_thread_and_a_cap() -> None:
     plan = make_plan(make_source(width=854, height=480), output=Output(codec="av1", h264_too=False))
     assert cpu_encoder(plan, plan.rendition("360p-av1")) == [
-        *("-c:v", "libsvtav1", "-preset", "10", "-crf", "41", "-svtav1-params", "lp=1:scd=0"),
+        *("-c:v", "libsvtav1", "-preset", "9", "-crf", "41", "-svtav1-params", "lp=1:scd=0"),
         *("-maxrate", "330000", "-bufsize", "660000"),
     ]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from encoder.model import EncodePlan
+from encoder.names import segment_name
 from encoder.segments import TS_DELAY
 from tests.faults.conftest import StartWorker, plan_of, state_of
 from tests.films import CLOCK_HZ, audio_times, decoder_words, join, shown
@@ -79,25 +80,32 @@ def checkpoints(video: Video) -> list[tuple[str, str]]:
         .join(Encode, Encode.id == Rendition.encode_id)
         .where(Encode.video_id == video.id)
     )
-    return [(f"{name}_{index:04d}.ts", digest) for name, index, digest in db.session.execute(query)]
+    container = plan_of(video).container
+    return [
+        (segment_name(container, name, index), digest) for name, index, digest in db.session.execute(query)
+    ]
 
 
 def check_rung(folder: Path, plan: EncodePlan, name: str, ffmpeg: str, tmp_path: Path) -> None:
     """Every frame once, in its place, at its time; a strict decoder has nothing to say."""
-    files = [folder / f"{name}_{index:04d}.ts" for index in range(plan.segment_count)]
-    film = shown(files, tmp_path / f"{name}.ts")
+    film = shown(files_of(folder, plan, name), tmp_path / name)
     assert film.numbers == list(range(plan.total_frames)), name
-    assert film.times == [TS_DELAY + round(n / plan.fps * CLOCK_HZ) for n in range(plan.total_frames)], name
-    assert decoder_words(ffmpeg, tmp_path / f"{name}.ts") == ""
+    zero = TS_DELAY if plan.container == "ts" else 0
+    assert film.times == [zero + round(n / plan.fps * CLOCK_HZ) for n in range(plan.total_frames)], name
+    assert decoder_words(ffmpeg, tmp_path / name) == ""
+
+
+def files_of(folder: Path, plan: EncodePlan, name: str) -> list[Path]:
+    return [folder / segment_name(plan.container, name, index) for index in range(plan.segment_count)]
 
 
 def check_sound(folder: Path, plan: EncodePlan, ffmpeg: str, tmp_path: Path) -> None:
-    files = [folder / f"audio_{index:04d}.ts" for index in range(plan.segment_count)]
-    times = audio_times(files, tmp_path / "audio.ts")
+    files = files_of(folder, plan, "audio")
+    times = audio_times(files, tmp_path / "audio")
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert all(abs(gap - 1024) <= 1 for gap in gaps)  # 90 kHz cannot say 1024/48000 exactly
     assert abs(times[-1] / 48_000 - plan.duration_s) < 0.05
-    assert decoder_words(ffmpeg, join(files, tmp_path / "audio.ts")) == ""
+    assert decoder_words(ffmpeg, join(files, tmp_path / "audio")) == ""
 
 
 def test_sigterm_lets_the_running_segment_land_and_costs_no_attempt(
