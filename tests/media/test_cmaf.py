@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -181,3 +183,18 @@ def test_a_cut_fragment_is_refused_wherever_it_is_cut(film: Published, tmp_path:
         (tmp_path / "cut.m4s").write_bytes(data[:length])
         with pytest.raises(OutputInvalid):
             measure(tmp_path / "cut.m4s", film.plan, row, 0, init)
+
+
+def test_a_player_of_dash_gets_every_picture_of_the_best_rung(film: Published, ffmpeg_path: str) -> None:
+    argv = [ffmpeg_path, "-nostdin", "-v", "error", "-i", "manifest.mpd", "-map", "0:v:0", "-map", "0:a:0"]
+    done = subprocess.run(
+        [*argv, "-progress", "pipe:1", "-f", "null", "-"],
+        cwd=film.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    frames = [int(count) for count in re.findall(r"^frame=(\d+)$", done.stdout, re.MULTILINE)]
+    assert frames[-1] == film.plan.total_frames
+    assert done.stderr == ""
