@@ -166,13 +166,13 @@ def _picture_codec(kind: bytes, inside: bytes) -> str:
     if kind == b"avc1" and b"avcC" in boxes:
         return f"avc1.{boxes[b'avcC'][1:4].hex().upper()}"
     if kind == b"hvc1" and b"hvcC" in boxes:
-        return _hevc_codec(boxes[b"hvcC"])
+        return hevc_codec(boxes[b"hvcC"])
     if kind == b"av01" and b"av1C" in boxes:
-        return _av1_codec(boxes[b"av1C"])
+        return av1_codec(boxes[b"av1C"])
     raise OutputInvalid("A rendition is in no codec that is known here.", code="bad_init")
 
 
-def _hevc_codec(box: bytes) -> str:
+def hevc_codec(box: bytes) -> str:
     """`hvc1.PROFILE.COMPATIBILITY.TIER+LEVEL.CONSTRAINTS`, ISO/IEC 14496-15 annex E.3."""
     space, tier, profile = box[1] >> 6, box[1] >> 5 & 1, box[1] & 0x1F
     # The compatibility flags are written with their bits in reverse.
@@ -182,7 +182,7 @@ def _hevc_codec(box: bytes) -> str:
     return ".".join([*parts, *(f"{byte:X}" for byte in constraints)])
 
 
-def _av1_codec(box: bytes) -> str:
+def av1_codec(box: bytes) -> str:
     """`av01.PROFILE.LEVEL+TIER.BITS`"""
     profile, level = box[1] >> 5, box[1] & 0x1F
     tier, high_depth, twelve = box[2] >> 7, box[2] >> 6 & 1, box[2] >> 5 & 1

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,12 +17,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from .caged import ask_child
 from .command import AAC_FRAME
 from .model import EncodePlan, RenditionPlan
-from .process import Limits, clean_environment, launch_argv
+from .process import Limits
 from .segments import CLOCK_HZ, CLOCK_WRAP, TS_DELAY
-
-logger = logging.getLogger(__name__)
 
 PICTURES = 12  # decoded of each sample
 SOUND_PACKETS = 12
@@ -33,7 +30,6 @@ PIXEL_FORMAT = "yuv420p"
 PROBE_BYTES = "1000000"  # opening a file must not decode all of it
 TIMEOUT_S = 60.0
 CHILD_LIMITS = Limits(cpu_s=60, memory_bytes=2 << 30, file_bytes=0)
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +92,8 @@ def verify(samples: list[Sample], plan: EncodePlan) -> list[Finding]:
 
 def _ask_child(samples: list[Sample], plan: EncodePlan) -> list[list[Finding]]:
     """One answer for each sample, in order; fewer when the child died."""
-    question = json.dumps({"plan": plan.to_json(), "samples": [asdict(sample) for sample in samples]})
-    argv = [sys.executable, "-s", "-m", "encoder.verify"]
-    try:
-        child = subprocess.run(
-            launch_argv(argv, CHILD_LIMITS),
-            input=question.encode(),
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            check=False,
-            cwd=PROJECT_ROOT,
-            env=clean_environment(),
-        )
-        out, err, status = child.stdout, child.stderr, child.returncode
-    except subprocess.TimeoutExpired as late:
-        out, err, status = late.stdout or b"", late.stderr or b"", -1
-    if status:
-        tail = err[-2000:].decode(errors="replace")
-        logger.warning("samples not decoded", extra={"action": "verify", "status": status, "stderr": tail})
-        if "ModuleNotFoundError" in tail or "ImportError" in tail:
-            raise RuntimeError(f"the check before publishing cannot start: {tail}")
-    lines = out.decode().splitlines()
+    question = {"plan": plan.to_json(), "samples": [asdict(sample) for sample in samples]}
+    lines = ask_child("encoder.verify", question, CHILD_LIMITS, TIMEOUT_S)
     return [[Finding(**each) for each in json.loads(line)] for line in lines]
 
 

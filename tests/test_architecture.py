@@ -183,7 +183,7 @@ def test_only_config_reads_the_environment() -> None:
 
 
 def test_processes_are_started_in_few_places() -> None:
-    allowed = {"encoder/process.py", "encoder/probe.py", "encoder/verify.py", "vlog_app/ffmpeg.py"}
+    allowed = {"encoder/process.py", "encoder/caged.py", "encoder/probe.py", "vlog_app/ffmpeg.py"}
     strays = [
         use
         for use in attribute_uses(("encoder", "jobs", "vlog_app"), "subprocess", PROCESS_CALLS)
