@@ -16,7 +16,7 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 def ask_child(module: str, question: object, limits: Limits, timeout_s: float) -> list[str]:
-    """The lines that `python -m module` prints when it reads `question` as JSON; the whole ones, when it dies on the way.
+    """The lines that `python -m module` prints when it reads `question` as JSON; fewer when it dies on the way.
 
     Raises RuntimeError when the child cannot start at all.
     """
@@ -36,9 +36,7 @@ def ask_child(module: str, question: object, limits: Limits, timeout_s: float) -
         out, err, status = late.stdout or b"", late.stderr or b"", -1
     if status:
         tail = err[-2000:].decode(errors="replace")
-        logger.warning(
-            "a look into media failed", extra={"action": module, "status": status, "stderr": tail}
-        )
+        logger.warning("a look into media failed", extra={"action": module, "status": status, "stderr": tail})
         if "ModuleNotFoundError" in tail or "ImportError" in tail:
             raise RuntimeError(f"{module} cannot start: {tail}")
     return [line for line in out.decode(errors="replace").splitlines(keepends=True) if line.endswith("\n")]

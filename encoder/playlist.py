@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 AUDIO_GROUP = "sound"
+INSIDE_GROUP = "inside"  # sound that comes with the pictures, where other rungs have theirs apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A rung's line in the master playlist. Rates include the sound played with it, in bits per second. A rung of
-    sound alone has no size.
+    sound alone has no size. `has_sound_inside`: its segments carry their sound beside the picture.
     """
 
     uri: str
@@ -32,6 +33,7 @@ class Variant:
     codecs: tuple[str, ...]
     peak_bps: int
     average_bps: int | None = None
+    has_sound_inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ class AudioTrackLine:
     language: str | None = None
 
 
-def media_playlist(entries: Sequence[Entry], *, target_s: float, is_whole: bool) -> str:
+def media_playlist(
+    entries: Sequence[Entry], *, target_s: float, is_whole: bool, is_independent: bool = True
+) -> str:
     """A VOD playlist when whole, else one that only grows (EVENT). `target_s` must hold for segments to come too."""
     lines = [
         "#EXTM3U",
@@ -50,7 +54,7 @@ def media_playlist(entries: Sequence[Entry], *, target_s: float, is_whole: bool)
         f"#EXT-X-TARGETDURATION:{target_duration(target_s, entries)}",
         "#EXT-X-MEDIA-SEQUENCE:0",
         f"#EXT-X-PLAYLIST-TYPE:{'VOD' if is_whole else 'EVENT'}",
-        "#EXT-X-INDEPENDENT-SEGMENTS",
+        *(["#EXT-X-INDEPENDENT-SEGMENTS"] if is_independent else []),
     ]
     if not is_whole:
         # A growing list looks live to many players: start at the beginning all the same.
@@ -91,20 +95,25 @@ def peak_bps(segments: Sequence[tuple[float, int]]) -> int:
     return math.ceil(max(rates, default=sum(size for _s, size in segments) * 8 / whole_s if whole_s else 0))
 
 
-def master_playlist(variants: Sequence[Variant], audio: Sequence[AudioTrackLine]) -> str:
-    """Highest rung first. Sound is a group of its own, shared by all rungs."""
-    lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-INDEPENDENT-SEGMENTS"]
+def master_playlist(
+    variants: Sequence[Variant], audio: Sequence[AudioTrackLine], *, is_independent: bool = True
+) -> str:
+    """Highest rung first. Sound is a group of its own, shared by all rungs that do not carry theirs themselves."""
+    lines = ["#EXTM3U", "#EXT-X-VERSION:6", *(["#EXT-X-INDEPENDENT-SEGMENTS"] if is_independent else [])]
     for position, track in enumerate(audio):
-        lines.append(_audio_line(track, is_default=position == 0))
+        lines.append(_audio_line(track, AUDIO_GROUP, is_default=position == 0))
+    if audio and any(variant.has_sound_inside for variant in variants):
+        lines.append(_audio_line(replace(audio[0], uri=None), INSIDE_GROUP, is_default=True))
     for variant in variants:
-        lines += [_variant_line(variant, has_audio=bool(audio)), variant.uri]
+        group = INSIDE_GROUP if variant.has_sound_inside else AUDIO_GROUP
+        lines += [_variant_line(variant, group if audio else None), variant.uri]
     return "\n".join([*lines, ""])
 
 
-def _audio_line(track: AudioTrackLine, *, is_default: bool) -> str:
+def _audio_line(track: AudioTrackLine, group: str, *, is_default: bool) -> str:
     fields = [
         "TYPE=AUDIO",
-        f'GROUP-ID="{AUDIO_GROUP}"',
+        f'GROUP-ID="{group}"',
         f'NAME="{_quoted(track.name)}"',
         *([f'LANGUAGE="{_quoted(track.language)}"'] if track.language else []),
         f"DEFAULT={'YES' if is_default else 'NO'}",
@@ -115,13 +124,13 @@ def _audio_line(track: AudioTrackLine, *, is_default: bool) -> str:
     return "#EXT-X-MEDIA:" + ",".join(fields)
 
 
-def _variant_line(variant: Variant, *, has_audio: bool) -> str:
+def _variant_line(variant: Variant, audio_group: str | None) -> str:
     fields = [
         f"BANDWIDTH={variant.peak_bps}",
         *([f"AVERAGE-BANDWIDTH={variant.average_bps}"] if variant.average_bps else []),
         f'CODECS="{",".join(variant.codecs)}"',
         *(_picture_fields(variant) if variant.width else ()),
-        *([f'AUDIO="{AUDIO_GROUP}"'] if has_audio else []),
+        *([f'AUDIO="{audio_group}"'] if audio_group else []),
     ]
     return "#EXT-X-STREAM-INF:" + ",".join(fields)
 

@@ -13,9 +13,12 @@ COPY = "copy"
 AUDIO = "audio"
 POSTER = "poster"
 STORYBOARD = "storyboard"
+WHOLE = "whole"  # the whole film, for a worker that knows no parts: it stands in for the others below
 
+#: Kinds that fill the grid.
+GRID_KINDS = (ENCODE, COPY, AUDIO)
 #: Kinds without which a video is not ready. The others decorate it.
-ESSENTIAL = (ENCODE, COPY, AUDIO)
+ESSENTIAL = (*GRID_KINDS, WHOLE)
 
 
 class Priority(IntEnum):

@@ -13,7 +13,7 @@ from jobs.layout import ESSENTIAL
 from jobs.states import AttemptOutcome, JobState
 from vlog_app.extensions import db, transaction
 from vlog_app.models import Attempt, Encode, Event, Job, Rendition, Segment, Video
-from vlog_app.services import planning, queue
+from vlog_app.services import encodes, planning
 from vlog_app.services.events import EventKind, record
 
 SEGMENT_BYTES = 1_500_000
@@ -115,7 +115,7 @@ def make_progress(
                 rendition.done_segments = goal
         encode.state = "encoding"
         session.flush()
-        queue.update_viewable(session, encode, now)
+        encodes.update_viewable(session, encode, now)
 
 
 def make_ready(video: Video) -> None:
@@ -136,7 +136,7 @@ def make_failed(video: Video, message: str = "720p stopped at 12:05. Everything 
         encode = session.scalars(select(Encode).where(Encode.video_id == video.id)).one()
         for job in session.scalars(select(Job).where(Job.encode_id == encode.id)):
             job.state, job.error_code, job.error_message = JobState.FAILED, "encode_failed", message
-        queue.end_encode(session, encode, "failed", "encode_failed", message, utc_now())
+        encodes.end_encode(session, encode, "failed", "encode_failed", message, utc_now())
         record(session, video.id, EventKind.FAILED, utc_now(), message=message)
 
 

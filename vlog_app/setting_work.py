@@ -137,6 +137,10 @@ class WorkSettings(SiteSettings):
     worker_health_port: int = option(
         0, "Port on loopback where a remote worker says how it is; 0 is none.", ge=0, le=65535
     )
+    max_hls_archive_files: int = option(50_000, "Most files in one archive that a worker uploads.", ge=1)
+    max_hls_archive_size: int = option(
+        200 * 1024**3, "Largest archive that a worker may upload, unpacked.", unit="bytes", ge=1
+    )
     max_hls_single_file_size: int = option(
         500 * 1024**2, "Largest file that a worker may hand in.", unit="bytes", ge=1
     )

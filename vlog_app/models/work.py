@@ -30,6 +30,7 @@ from .types import UtcDateTime
 
 ENCODE_STATES = ("planned", "encoding", "viewable", "publishing", "done", "failed", "cancelled")
 JOB_STATES = tuple(state.value for state in JobState)
+ORIGINS = ("grid", "foreign")
 OUTCOMES = tuple(outcome.value for outcome in AttemptOutcome)
 VERDICTS = tuple(verdict.value for verdict in Verdict)
 
@@ -63,15 +64,24 @@ class Rendition(db.Model):  # type: ignore[name-defined,misc]
     """One row of the grid. `done_segments` counts its Segment rows; `index` replaces them once published:
     {"durations": [s], "sizes": [bytes], "sha256": [hex]}, one entry a segment; in CMAF also "inits". `inits` are the
     SHA-256 of its headers (CMAF), each in a file of its own (encoder.names.init_name).
+
+    One of foreign origin is not of the grid: somebody else cut it, with the sound inside. It comes in whole, so it has
+    an index from the start, which also says "fps" and "is_independent"; `container` and `codecs` (of picture and sound)
+    are its own.
     """
 
     __tablename__ = "renditions"
-    __table_args__ = (UniqueConstraint("encode_id", "name"),)
+    __table_args__ = (
+        UniqueConstraint("encode_id", "name"),
+        CheckConstraint(f"origin IN {ORIGINS}", name="origin"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     encode_id: Mapped[int] = mapped_column(ForeignKey("encodes.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(String(32))
     kind: Mapped[str] = mapped_column(String(8))
+    origin: Mapped[str] = mapped_column(String(8), default="grid")
+    container: Mapped[str | None] = mapped_column(String(8))  # None: that of the plan
     position: Mapped[int]
     width: Mapped[int] = mapped_column(default=0)
     height: Mapped[int] = mapped_column(default=0)
@@ -93,6 +103,10 @@ class Rendition(db.Model):  # type: ignore[name-defined,misc]
     @classmethod
     def _is_rung(cls) -> ColumnElement[bool]:
         return cls.name.not_like(f"{AUDIO_NAME}%")
+
+    @property
+    def is_foreign(self) -> bool:
+        return self.origin == "foreign"
 
 
 class Segment(db.Model):  # type: ignore[name-defined,misc]

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from jobs.contract import Slot, WorkerInfo
-from jobs.layout import ENCODE, TAKES_TURNS, Priority, Rank, place_of
+from jobs.layout import ENCODE, TAKES_TURNS, WHOLE, Priority, Rank, place_of
 from jobs.states import JobState
 
 from ..config import settings
@@ -98,21 +98,31 @@ def _leaves_work_to_a_gpu(
 ) -> bool:
     if settings().gpu_head_start <= 0 or slot.max_rank < Rank.FIRST or encodes_on_gpu(facts):
         return False
+    return is_gpu_idle(session, worker_id, now)
+
+
+def is_gpu_idle(session: Session, but: str, now: datetime) -> bool:
+    """Is there a worker, another than `but`, that could encode on a GPU at once?"""
     since = now - timedelta(seconds=2 * settings().worker_heartbeat_interval)
     here = (
-        Worker.id != worker_id,
+        Worker.id != but,
         Worker.heartbeat_at > since,
         Worker.stopped_at.is_(None),
         Worker.paused_at.is_(None),
         Worker.drain_requested_at.is_(None),
     )
-    others = [other for other in session.scalars(select(Worker).where(*here)) if encodes_on_gpu(other.facts)]
+    others = [other for other in session.scalars(select(Worker).where(*here)) if has_gpu(other)]
     busy = _encodes_running(session) if others else {}
     return any(busy.get(other.id, 0) < slots_of(other.facts) for other in others)
 
 
+def has_gpu(worker: Worker) -> bool:
+    """By what it found on its host, or, for a worker of an existing installation, by its word."""
+    return encodes_on_gpu(worker.facts) or worker.capabilities.get("hwaccel_enabled") is True
+
+
 def _encodes_running(session: Session) -> dict[str, int]:
     """Worker -> encodes it runs that nobody waits for."""
-    running = Job.state == JobState.LEASED, Job.kind == ENCODE, Job.rank >= Rank.FIRST
+    running = Job.state == JobState.LEASED, Job.kind.in_((ENCODE, WHOLE)), Job.rank >= Rank.FIRST
     query = select(Job.worker_id, func.count(Job.id)).where(*running).group_by(Job.worker_id)
     return {worker_id: number for worker_id, number in session.execute(query) if worker_id}

@@ -22,9 +22,10 @@ from ..extensions import transaction
 from ..models import Attempt, Encode, Job, Rendition, Segment, Video
 from ..storage import fsync_dir, fsync_file, write_atomic
 from .clock import database_now
+from .encodes import update_viewable
 from .events import EventKind, record
 from .media_files import video_folder
-from .queue import hold_lease, update_viewable
+from .queue import hold_lease
 
 
 def take_segment(claim: Claim, measured: Measured, file: Path, init: Path | None = None) -> bool:

@@ -13,9 +13,10 @@ from jobs.states import IllegalMove
 from ..extensions import db, transaction
 from ..models import Encode, Hold, Video
 from .clock import database_now
+from .encodes import end_encode
 from .events import EventKind, record
 from .places import put_in_place
-from .queue import end_encode, stop_jobs, take_up_again
+from .queue import stop_jobs, take_up_again
 from .workers import QUEUE
 
 UNFINISHED = ("planned", "encoding", "viewable")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -75,7 +76,7 @@ def receive_segment(claim: Claim, declared: Declared, parcel: Parcel) -> bool:
     row = _row_of(claim, declared)
     if parcel.size_bytes > _largest_segment(claim.plan, row):
         raise NotTaken("too_large", f"A segment of {row.name} is never this large. Nothing was kept.")
-    with _received(claim, parcel) as received:
+    with unwrapped(claim, parcel) as received:
         measured = _measured(received, claim.plan, row, declared)
         if take_segment(claim, measured, received.path, received.init):
             return True
@@ -90,7 +91,7 @@ def receive_still(claim: Claim, name: str, parcel: Parcel) -> None:
         raise Refused("that file is not of this job")
     if parcel.size_bytes > settings().max_thumbnail_size:
         raise NotTaken("too_large", "A picture is never this large. Nothing was kept.")
-    with _received(claim, parcel) as received:
+    with unwrapped(claim, parcel) as received:
         _check_still(claim.plan, name, received.path)
         take_still(claim, name, received.path)
 
@@ -98,9 +99,12 @@ def receive_still(claim: Claim, name: str, parcel: Parcel) -> None:
 def forget_stale_files() -> int:
     """Remove what killed processes left; returns how many files that were."""
     old = time.time() - STALE_S
-    stale = [path for path in _folder().glob("*") if _changed_at(path) < old]
+    stale = [path for path in received_folder().glob("*") if _changed_at(path) < old]
     for path in stale:
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return len(stale)
 
 
@@ -111,16 +115,16 @@ def _changed_at(path: Path) -> float:
         return time.time()
 
 
-def _folder() -> Path:
+def received_folder() -> Path:
     """On the file system of the videos, so that a rename takes a file in."""
     return settings().work_dir / FOLDER
 
 
 @contextmanager
-def _received(claim: Claim, parcel: Parcel) -> Iterator[Received]:
+def unwrapped(claim: Claim, parcel: Parcel) -> Iterator[Received]:
     """The whole parcel in files of its own; gone when the block ends, unless it was taken."""
-    _folder().mkdir(parents=True, exist_ok=True)
-    path = _folder() / secrets.token_hex(16)
+    received_folder().mkdir(parents=True, exist_ok=True)
+    path = received_folder() / secrets.token_hex(16)
     init = path.with_suffix(".init") if parcel.init_bytes else None
     try:
         with full_disk_is_low(LOW):
@@ -143,7 +147,7 @@ def _write(path: Path, claim: Claim, parcel: Parcel) -> str:
     digest, size, unchecked = hashlib.sha256(), 0, 0
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     with os.fdopen(handle, "wb") as file:
-        _require_room(path.parent, parcel.size_bytes)
+        require_room(path.parent, parcel.size_bytes)
         for piece in KeptLease(claim).while_moving(parcel.pieces):
             size += len(piece)
             if size > parcel.size_bytes:
@@ -152,7 +156,7 @@ def _write(path: Path, claim: Claim, parcel: Parcel) -> str:
             digest.update(piece)
             unchecked += len(piece)
             if unchecked > ROOM_CHECK_BYTES:
-                _require_room(path.parent, parcel.size_bytes - size)
+                require_room(path.parent, parcel.size_bytes - size)
                 unchecked = 0
     if size != parcel.size_bytes:
         raise NotTaken(LeaseCode.LENGTH, "More or fewer bytes came than were announced. Nothing was kept.")
@@ -166,7 +170,7 @@ def _split(path: Path, init: Path, length: int) -> None:
     path.write_bytes(data[length:])
 
 
-def _require_room(folder: Path, coming: int) -> None:
+def require_room(folder: Path, coming: int) -> None:
     free = free_bytes(folder)
     if free - coming < settings().storage_reserve_bytes:
         raise StorageLow(LOW, needed_bytes=coming, free_bytes=free)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from flask import Flask, current_app
 from sqlalchemy import Select, select
@@ -14,7 +15,10 @@ from jobs.states import JobState
 
 from ..extensions import db
 from ..models import Job
-from .queue import claim_of, renew_lease
+from .claims import claim_of
+from .queue import renew_lease
+
+T = TypeVar("T")
 
 
 class NotYours(Exception):
@@ -64,6 +68,12 @@ class KeptLease:
             yield piece
             if time.monotonic() - self._renewed >= self._every_s:
                 self._renew()
+
+    def while_working(self, steps: Iterable[T]) -> Iterator[T]:
+        """The same for work of our own on what a worker sent: every step renews."""
+        for step in steps:
+            yield step
+            self._renew()
 
     def _renew(self) -> None:
         with self._app.app_context():  # a session of its own: answers are sent after their request has ended

@@ -90,6 +90,12 @@ def new_job(encode: Encode, draft: JobDraft, now: datetime, *, turn: int = 0) ->
     )
 
 
+def forget_grid(session: Session, encode: Encode) -> None:
+    """The film is what came in otherwise: planned renditions of which nothing is made go. In a transaction."""
+    grid = Rendition.encode_id == encode.id, Rendition.origin == "grid", Rendition.done_segments == 0
+    session.execute(delete(Rendition).where(*grid))
+
+
 def encode_instead_of_copy(session: Session, job: Job, now: datetime) -> None:
     """The source cannot be copied after all (it is damaged): its rung is encoded like the others. What the copy
     handed in goes, since segments of one rung must decode as one stream. Call inside a transaction.

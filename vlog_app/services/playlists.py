@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import PurePosixPath
+from typing import cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,7 +13,7 @@ from sqlalchemy.orm import Session
 from encoder.command import BUFFER_S
 from encoder.languages import language_tag
 from encoder.levels import expected_codec
-from encoder.model import EncodePlan, RenditionPlan
+from encoder.model import Container, EncodePlan, RenditionPlan
 from encoder.names import CMAF, init_name, playlist_name, segment_name
 from encoder.plan import LEAD_SEGMENTS
 from encoder.playlist import (
@@ -49,6 +51,18 @@ class Row:
         return count
 
     @property
+    def is_foreign(self) -> bool:
+        return self.rendition.is_foreign
+
+    @property
+    def is_independent(self) -> bool:
+        """May a player start with any segment?"""
+        return not self.is_foreign or bool((self.rendition.index or {}).get("is_independent"))
+
+    def container(self, plan: EncodePlan) -> Container:
+        return cast(Container, self.rendition.container or plan.container)
+
+    @property
     def peak_bps(self) -> int:
         return peak_bps([(self.durations[i], self.sizes[i]) for i in sorted(self.durations)])
 
@@ -76,6 +90,29 @@ class Availability:
     def tracks(self) -> list[Row]:
         """Sound to choose beside the rung that plays."""
         return [row for row in self.rows if not row.rendition.is_rung]
+
+    def is_of_the_grid(self) -> bool:
+        """No rendition has a timeline of its own."""
+        return not any(row.is_foreign for row in self.rows)
+
+    @property
+    def playable(self) -> tuple[Row, ...]:
+        """What players are told of. Beside renditions with a timeline of their own, which are whole from the start, one
+        of the grid is named once it and its sound are whole too: nobody waits for a part while all can be watched.
+        """
+        if self.is_of_the_grid:
+            return self.rows
+        grid = [row for row in self.rows if not row.is_foreign]
+        whole = [row for row in grid if len(row.durations) == row.rendition.planned_segments]
+        tracks = [row for row in grid if not row.rendition.is_rung]
+        rungs = [row for row in whole if row.rendition.is_rung]
+        ready = (*rungs, *tracks) if rungs and all(row in whole for row in tracks) else ()
+        return tuple(row for row in self.rows if row.is_foreign or row in ready)
+
+    def file_name(self, name: str, index: int) -> str:
+        """Where a segment lies in the folder of the video."""
+        row = self.row(name)
+        return segment_name(row.container(self.plan) if row else self.plan.container, name, index)
 
     def row(self, name: str) -> Row | None:
         return next((row for row in self.rows if row.rendition.name == name), None)
@@ -118,8 +155,10 @@ def master_text(made: Availability, *, timeline: str | None, suffix: bool = True
     `suffix` adds the generation to URLs; files on disk do without.
     """
     query = _query(made, timeline) if suffix else ""
-    audio, video = made.tracks, made.rungs
-    if timeline != FULL and not made.is_whole:
+    audio = [row for row in made.playable if not row.rendition.is_rung]
+    video = [row for row in made.playable if row.rendition.is_rung]
+    is_growing = made.is_of_the_grid and not made.is_whole
+    if timeline != FULL and is_growing:
         lead = min(LEAD_SEGMENTS, made.plan.segment_count)
         video = [r for r in video if r.begun >= lead] or [r for r in video if r.begun]
     lines = [_audio_line(made, row, query) for row in audio]
@@ -131,9 +170,9 @@ def master_text(made: Availability, *, timeline: str | None, suffix: bool = True
         variants = [_sound_variant(made, row, audio, query) for row in video]
         # The first track lies in the variants themselves; it is named only where there are others.
         lines = [_audio_line(made, row, query, is_own=True) for row in video[:1] if audio] + lines
-    if timeline != FULL and not made.is_whole:
+    if timeline != FULL and is_growing:
         variants = [replace(variant, peak_bps=most_bps(variant.peak_bps, made.plan)) for variant in variants]
-    return master_playlist(variants, lines)
+    return master_playlist(variants, lines, is_independent=all(row.is_independent for row in made.playable))
 
 
 def _promised_bps(made: Availability, row: Row) -> int:
@@ -168,6 +207,8 @@ def _sound_name(plan: EncodePlan, planned: RenditionPlan) -> str:
 
 def _variant(made: Availability, row: Row, sound_bps: int, sound_average_bps: int, query: str) -> Variant:
     planned = row.rendition
+    if row.is_foreign:
+        return _foreign_variant(made, row, query)
     peak = _promised_bps(made, row)
     average = row.average_bps + sound_average_bps if made.is_whole else None
     codec = made.plan.rendition(planned.name).codec
@@ -186,28 +227,46 @@ def _sound_variant(made: Availability, row: Row, tracks: list[Row], query: str) 
     return Variant(uri, 0, 0, made.plan.fps, (AAC_CODEC,), max(peaks), average)
 
 
+def _foreign_variant(made: Availability, row: Row, query: str) -> Variant:
+    """All of it was measured when it came in, its sound with it."""
+    rendition = row.rendition
+    return Variant(
+        f"{playlist_name(row.container(made.plan), rendition.name)}{query}",
+        rendition.width,
+        rendition.height,
+        Fraction((rendition.index or {})["fps"]),
+        tuple((rendition.codecs or "").split(",")),
+        row.peak_bps,
+        row.average_bps,
+        has_sound_inside=True,
+    )
+
+
 def media_text(made: Availability, row: Row, *, timeline: str | None, suffix: bool = True) -> str:
     """The full timeline lists segments that are still to come, with the length they will have. A rung that is whole
     says so before the others are.
     """
     query = f"?g={made.encode.generation}" if suffix else ""
-    is_full = made.is_whole or timeline == FULL or row.begun == made.plan.segment_count
-    count = made.plan.segment_count if is_full else row.begun
+    is_full = made.is_whole or timeline == FULL or row.begun == row.rendition.planned_segments
+    count = row.rendition.planned_segments if is_full else row.begun
     entries = [_entry(made, row, index, query) for index in range(count)]
-    return media_playlist(entries, target_s=made.plan.segment_s, is_whole=is_full)
+    target_s = 0.0 if row.is_foreign else made.plan.segment_s
+    return media_playlist(entries, target_s=target_s, is_whole=is_full, is_independent=row.is_independent)
 
 
 def _entry(made: Availability, row: Row, index: int, query: str) -> Entry:
     """Addresses are relative to the playlist. A segment that is still to come may turn out to need another header than
     its neighbours; `i` says which one this playlist promised, so that it can be answered together with its own.
     """
-    name, container = row.rendition.name, made.plan.container
+    name, container = row.rendition.name, row.container(made.plan)
     uri = PurePosixPath(segment_name(container, name, index)).name + query
-    duration_s = row.durations.get(index, float(made.plan.duration_of(index)))
+    known_s = row.durations.get(index)
+    duration_s = float(made.plan.duration_of(index)) if known_s is None else known_s
     if container != CMAF:
         return Entry(uri, duration_s)
     number = row.inits.get(index, 0)
-    promised = f"&{INIT_ARG}={number}" if query and not made.is_whole else ""
+    is_settled = made.is_whole or row.is_foreign
+    promised = f"&{INIT_ARG}={number}" if query and not is_settled else ""
     return Entry(uri + promised, duration_s, PurePosixPath(init_name(name, number)).name + query)
 
 

@@ -41,7 +41,9 @@ def publish_finished() -> int:
 
 
 def _finished(session: Session) -> list[int]:
-    unfinished = select(Job.encode_id).where(Job.kind.in_(ESSENTIAL), Job.state != JobState.DONE)
+    # In a live encode a job that was called off is one whose part came in otherwise.
+    to_do = Job.state.not_in((JobState.DONE, JobState.CANCELLED))
+    unfinished = select(Job.encode_id).where(Job.kind.in_(ESSENTIAL), to_do)
     live = Encode.state.in_(LIVE)
     return list(session.scalars(select(Encode.id).where(live, Encode.id.not_in(unfinished))))
 
@@ -82,10 +84,11 @@ def missing_segments(made: Availability, folder: Path) -> set[tuple[str, int]]:
 
 def _is_there(made: Availability, row: Row, index: int, folder: Path) -> bool:
     name = row.rendition.name
-    file = folder / segment_name(made.plan.container, name, index)
+    container = row.container(made.plan)
+    file = folder / segment_name(container, name, index)
     if index not in row.sizes or _size(file) != row.sizes[index]:
         return False
-    return made.plan.container != CMAF or (folder / init_name(name, row.inits[index])).is_file()
+    return container != CMAF or (folder / init_name(name, row.inits[index])).is_file()
 
 
 def _size(file: Path) -> int:
@@ -133,9 +136,9 @@ def _most_finishes(session: Session, job_ids: list[int]) -> int:
 def _write_playlists(made: Availability, folder: Path) -> None:
     for row in made.rows:
         text = media_text(made, row, timeline="full", suffix=False)
-        write_atomic(folder / playlist_name(made.plan.container, row.rendition.name), text.encode())
+        write_atomic(folder / playlist_name(row.container(made.plan), row.rendition.name), text.encode())
     write_atomic(folder / MASTER, master_text(made, timeline="full", suffix=False).encode())
-    if made.plan.container == CMAF:
+    if made.plan.container == CMAF and made.is_of_the_grid:
         write_atomic(folder / MANIFEST, manifest_text(made, suffix=False).encode())
 
 
@@ -146,7 +149,8 @@ def _make_ready(encode_id: int) -> bool:
             return False  # somebody else was first, or it was cancelled meanwhile
         now = database_now(session)
         for row in availability_of(session, encode).rows:
-            _fold(session, row.rendition)
+            if not row.is_foreign:
+                _fold(session, row.rendition)
             row.rendition.peak_bps, row.rendition.average_bps = row.peak_bps, row.average_bps
         encode.state, encode.finished_at = "done", now
         video = session.get_one(Video, encode.video_id)

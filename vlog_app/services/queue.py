@@ -10,11 +10,10 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from encoder.choice import Footage
-from encoder.model import Chunk, EncodePlan, Source
+from encoder.model import Chunk, EncodePlan
 from jobs.contract import (
     NOTHING_TO_REPORT,
     Claim,
@@ -27,18 +26,21 @@ from jobs.contract import (
     Slot,
     WorkerInfo,
 )
-from jobs.layout import COPY, ENCODE, ESSENTIAL, PAUSED, STORYBOARD, JobDraft, Rank
+from jobs.layout import COPY, ENCODE, ESSENTIAL, GRID_KINDS, PAUSED, STORYBOARD, WHOLE, JobDraft, Rank
 from jobs.states import AttemptOutcome, JobState, Move, Verdict, sources_of, target_of
 
 from ..config import settings
 from ..extensions import db, news_of, transaction
-from ..models import Attempt, Encode, Job, Rendition, Segment, Video
+from ..models import Attempt, Encode, Job, Rendition, Video
 from . import wakeup
 from .candidates import find_candidate
+from .claims import claim_of, done_segments
 from .clock import database_now
-from .events import EventKind, record, was_ready
+from .encodes import end_encode, update_viewable
+from .events import EventKind, record
+from .folding import jobs_to_fold, jobs_to_unfold, whole_job
 from .places import put_in_place
-from .planning import encode_instead_of_copy, new_job
+from .planning import encode_instead_of_copy, forget_grid, new_job
 from .worker_facts import encodes_on_gpu
 from .workers import begin_probe, is_draining, judge, note_success
 
@@ -68,6 +70,21 @@ def claim_next_job(
     return claim
 
 
+def claim_whole_film(session: Session, encode: Encode, worker: WorkerInfo) -> Claim | None:
+    """One lease on all that is to be encoded, when nothing of it has started: the jobs of its parts are called off, and
+    come back when the lease ends without a film. Call inside a transaction, with the encode locked.
+    """
+    now = database_now(session)
+    parts = jobs_to_fold(session, encode)
+    if parts is None or not begin_probe(session, worker.id, now):
+        return None
+    for job in parts:
+        _move(session, job.id, Move.CANCEL)
+    whole = whole_job(session, encode)
+    _requeue(session, whole, now)
+    return _lease(session, whole, worker, now, secrets.token_hex(16))
+
+
 def _lease(session: Session, job: Job, worker: WorkerInfo, now: datetime, token: str) -> Claim | None:
     attempt = Attempt(job_id=job.id, worker_id=worker.id, worker_name=worker.name, started_at=now)
     session.add(attempt)
@@ -86,44 +103,11 @@ def _lease(session: Session, job: Job, worker: WorkerInfo, now: datetime, token:
     return claim_of(session, job, token)
 
 
-def claim_of(session: Session, job: Job, token: str) -> Claim:
-    """What the holder of a lease is told of its job."""
-    assert job.attempt_id is not None
-    encode = session.get_one(Encode, job.encode_id)
-    return Claim(
-        job_id=job.id,
-        token=token,
-        lease_s=settings().lease_s,
-        attempt_id=job.attempt_id,
-        kind=job.kind,
-        video_id=job.video_id,
-        plan=EncodePlan.from_json(encode.plan),
-        chunk=Chunk(job.first_segment, job.end_segment),
-        renditions=tuple(job.renditions),
-        done=_done_segments(session, job),
-        footage=Footage.of(Source.from_json(session.get_one(Video, job.video_id).source)),
-    )
-
-
 def _begin(session: Session, encode: Encode, job: Job, worker: WorkerInfo, now: datetime) -> None:
     if encode.state == "planned":
         encode.state = "encoding"
     about = {"renditions": job.renditions, "first": job.first_segment, "end": job.end_segment}
     record(session, job.video_id, EventKind.STARTED, now, worker=worker.name, job=job.kind, **about)
-
-
-def _done_segments(session: Session, job: Job) -> frozenset[tuple[str, int]]:
-    query = (
-        select(Rendition.name, Segment.index)
-        .join(Segment, Segment.rendition_id == Rendition.id)
-        .where(
-            Rendition.encode_id == job.encode_id,
-            Rendition.name.in_(job.renditions),
-            Segment.index >= job.first_segment,
-            Segment.index < job.end_segment,
-        )
-    )
-    return frozenset((name, index) for name, index in session.execute(query))
 
 
 def renew_lease(claim: Claim, progress: JobProgress | None) -> Orders:
@@ -166,9 +150,23 @@ def finish_job(claim: Claim, report: Report) -> None:
         _queue_storyboard(session, job, now)
 
 
+def finish_whole_film(claim: Claim) -> None:
+    """What came in is the film. Raises LeaseLost; Incomplete when no rung came."""
+    with transaction() as session:
+        job = hold_lease(session, claim)
+        encode = session.get_one(Encode, job.encode_id)
+        if encode.state != "viewable":
+            raise Incomplete("no rung of this film was handed in")
+        now = database_now(session)
+        forget_grid(session, encode)
+        _end_attempt(session, job, AttemptOutcome.FINISHED, now)
+        _move(session, job.id, Move.FINISH, token=claim.token, finished_at=now, **_unleased())
+        note_success(session, job.worker_id)
+
+
 def _require_whole(session: Session, job: Job) -> None:
     wanted = len(job.renditions) * (job.end_segment - job.first_segment)
-    if job.kind in ESSENTIAL and len(_done_segments(session, job)) != wanted:
+    if job.kind in ESSENTIAL and len(done_segments(session, job)) != wanted:
         raise Incomplete(f"job {job.id} lacks segments")
 
 
@@ -182,7 +180,8 @@ def _queue_storyboard(session: Session, job: Job, now: datetime) -> None:
         select(Rendition).where(Rendition.encode_id == encode.id, Rendition.name == plan.lowest.name)
     ).one()
     exists = session.scalar(select(Job.id).where(Job.encode_id == encode.id, Job.kind == STORYBOARD))
-    if lowest.done_segments == lowest.planned_segments and exists is None:
+    is_whole = lowest.done_segments == lowest.planned_segments and not lowest.is_foreign
+    if is_whole and exists is None:
         draft = JobDraft(STORYBOARD, Rank.STORYBOARD, Chunk(0, plan.segment_count), ())
         session.add(new_job(encode, draft, now))
 
@@ -255,7 +254,10 @@ def _end_failed(session: Session, job: Job, outcome: AttemptOutcome, failure: Fa
     wait_s = 0.0 if verdict is Verdict.EXCUSED else retry_wait_s(outcome, failure, used)
     again = now + timedelta(seconds=wait_s)
     error = {"error_code": failure.code, "error_message": failure.message[:500]}
-    _move(session, job.id, Move.RELEASE, attempts_used=used, not_before_at=again, **_unleased(), **error)
+    back = Move.CANCEL if job.kind == WHOLE else Move.RELEASE
+    _move(session, job.id, back, attempts_used=used, not_before_at=again, **_unleased(), **error)
+    if job.kind == WHOLE:
+        _unfold(session, session.get_one(Encode, job.encode_id), now)
     _tell_of_failure(session, job, attempt, failure, wait_s)
 
 
@@ -301,25 +303,28 @@ def _fail_for_good(session: Session, job: Job, failure: Failure, used: int, now:
     give_up(session, session.get_one(Encode, job.encode_id), failure.code, failure.message, now)
 
 
-def end_encode(session: Session, encode: Encode, state: str, code: str, message: str, now: datetime) -> None:
-    encode.state, encode.error_code, encode.error_message = state, code, message[:500]
-    encode.finished_at = now
-    video = session.get_one(Video, encode.video_id)
-    # A finished film of which a part could not be made again goes on playing without that part.
-    video.state = "viewable" if was_ready(session, encode.video_id) else "failed"
-    video.error_code, video.error_message = code, message[:500]
-
-
 # --- whole encodes: what services.control and services.publish ask for, inside their transactions -------------
 
 
 def take_up_again(session: Session, encode: Encode, now: datetime) -> None:
     """Go on with an encode that ended unfinished, from what is done, with all attempts given back."""
     for job in session.scalars(select(Job).where(Job.encode_id == encode.id)):
-        fresh: dict[str, Any] = {"attempts_used": 0, "not_before_at": now, "finished_at": None}
-        _move(session, job.id, Move.RETRY, error_code=None, error_message=None, **fresh)
+        job.attempts_used = 0
+        if job.kind not in (*GRID_KINDS, WHOLE):
+            _requeue(session, job, now)
+    _unfold(session, encode, now)
     reopen_encode(session, encode, now)
     record(session, encode.video_id, EventKind.RETRIED, now)
+
+
+def _unfold(session: Session, encode: Encode, now: datetime) -> None:
+    for job in jobs_to_unfold(session, encode):
+        _requeue(session, job, now)
+
+
+def _requeue(session: Session, job: Job, now: datetime) -> bool:
+    fresh: dict[str, Any] = {"not_before_at": now, "finished_at": None}
+    return _move(session, job.id, Move.RETRY, error_code=None, error_message=None, **fresh)
 
 
 def reopen_encode(session: Session, encode: Encode, now: datetime) -> None:
@@ -349,22 +354,6 @@ def give_up(session: Session, encode: Encode, code: str, message: str, now: date
     stop_jobs(session, encode.id, now)
     end_encode(session, encode, "failed", code, message, now)
     record(session, encode.video_id, EventKind.FAILED, now, message=message)
-
-
-def update_viewable(session: Session, encode: Encode, now: datetime) -> None:
-    """A video is viewable once some rung and its sound have begun."""
-    if encode.state != "encoding":
-        return
-    begun = select(Rendition.kind).where(
-        Rendition.encode_id == encode.id,
-        tuple_(Rendition.id, 0).in_(select(Segment.rendition_id, Segment.index)),
-    )
-    planned = set(session.scalars(select(Rendition.kind).where(Rendition.encode_id == encode.id)))
-    if set(session.scalars(begun)) != planned:
-        return
-    encode.state = "viewable"
-    session.get_one(Video, encode.video_id).state = "viewable"
-    record(session, encode.video_id, EventKind.VIEWABLE, now)
 
 
 # --- the guarded update --------------------------------------------------------------------------------------

@@ -100,7 +100,8 @@ def _reopen(encode_id: int, broken: set[Cell], priority: Priority | None) -> lis
 def _unfold(session: Session, encode: Encode, broken: set[Cell], now: datetime) -> None:
     """The index of a published rendition becomes rows again, without what is broken."""
     makers = _makers(session, encode.id)
-    for rendition in session.scalars(select(Rendition).where(Rendition.encode_id == encode.id)):
+    grid = Rendition.encode_id == encode.id, Rendition.origin == "grid"
+    for rendition in session.scalars(select(Rendition).where(*grid)):
         index = rendition.index or {"durations": [], "sizes": [], "sha256": []}
         inits = index.get("inits") or [0] * len(index["sizes"])
         facts = zip(index["durations"], index["sizes"], index["sha256"], inits, strict=True)

@@ -38,6 +38,7 @@ def damaged_segments(made: Availability, folder: Path, cells: dict[Cell, HandedI
     samples = [
         _sample(made.plan, row, index, folder, cells)
         for row in made.rows
+        if not row.is_foreign  # looked into when it came in
         for index in sampled_segments(made.plan)
     ]
     return verify(samples, made.plan)

@@ -7,9 +7,9 @@ from flask import request
 from ...bodies import read_body
 from ...config import settings
 from ...errors import Problem
+from ...multipart import FileForm
 from ...services import uploads
 from ...services.uploads import NewUpload, Received
-from .multipart import FileForm
 from .receiving import receiving
 
 

@@ -98,11 +98,11 @@ def _progress_of(found: Video, made: Availability) -> dict[str, Any]:
                 "rung": row.rendition.is_rung,
                 "width": row.rendition.width,
                 "height": row.rendition.height,
-                "ready": runs(row.durations),
+                "ready": [[0, plan.segment_count]] if row.is_foreign else runs(row.durations),
                 "done": len(row.durations),
                 "planned": row.rendition.planned_segments,
             }
-            for row in made.rows
+            for row in made.playable
         ],
     }
 
@@ -122,9 +122,11 @@ def _percent(made: Availability) -> int:
     """By work, not by count: a segment weighs as many pixels as it has. 99 until really done."""
     if made.is_whole:
         return 100
+    cells = made.plan.segment_count
     weights = [(max(1, r.rendition.width * r.rendition.height), r) for r in made.rows]
-    total = sum(weight * row.rendition.planned_segments for weight, row in weights)
-    return min(99, int(100 * sum(weight * len(row.durations) for weight, row in weights) / total))
+    total = sum(weight * cells for weight, _row in weights)
+    done = sum(weight * (cells if row.is_foreign else len(row.durations)) for weight, row in weights)
+    return min(99, int(100 * done / total))
 
 
 def _storyboard_url(found: Video) -> str | None:

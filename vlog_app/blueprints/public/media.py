@@ -67,7 +67,8 @@ def master(slug: str) -> Response:
 def manifest(slug: str) -> Response:
     """DASH, of a finished film in CMAF."""
     made = load_availability(db.session(), _video(slug))
-    if made is None or not made.is_whole or made.plan.container != CMAF:
+    is_in_dash = made and made.is_whole and made.is_of_the_grid and made.plan.container == CMAF
+    if made is None or not is_in_dash:
         abort(404)
     return _text(manifest_text(made), ".mpd")
 
@@ -98,7 +99,7 @@ def demand(slug: str) -> tuple[Response, int]:
     made = load_availability(db.session(), video)
     if made is None or not 0 <= index < made.plan.segment_count:
         abort(404)
-    is_ready = any(index in row.durations for row in made.rungs)
+    is_ready = any(row.is_foreign or index in row.durations for row in made.rungs)
     if not is_ready:
         demand_segment(video, index)
     return jsonify(ready=is_ready, eta_s=0 if is_ready else expected_wait_s(video, index)), 202
@@ -110,7 +111,7 @@ def _media_playlist(slug: str, rendition: str, name: str) -> Response:
     timeline = request.args.get("timeline")
     if made is None or row is None or not (row.begun or timeline):
         abort(404)
-    if name != playlist_name(made.plan.container, rendition):
+    if name != playlist_name(row.container(made.plan), rendition):
         abort(404)
     return _playlist(media_text(made, row, timeline=timeline))
 
@@ -138,7 +139,7 @@ def _segment(slug: str, rendition: str, index: int, name: str) -> Response:
     video = _video(slug)
     made = load_availability(db.session(), video)
     row = made.row(rendition) if made else None
-    if made is None or row is None or index >= made.plan.segment_count:
+    if made is None or row is None or row.is_foreign or index >= made.plan.segment_count:
         abort(404)
     if gate.is_finished or name != segment_name(made.plan.container, rendition, index):
         abort(404)

@@ -6,7 +6,15 @@ from flask import Flask
 
 
 def register(app: Flask) -> None:
-    from . import fleet, leases, openapi, transfer
+    from . import fleet, leases, openapi, transfer, whole, whole_transfer
 
-    for blueprint in (fleet.owners, fleet.workers, leases.blueprint, transfer.blueprint, openapi.blueprint):
+    for blueprint in (
+        fleet.owners,
+        fleet.workers,
+        leases.blueprint,
+        transfer.blueprint,
+        whole.blueprint,
+        openapi.blueprint,
+    ):
         app.register_blueprint(blueprint)
+    app.register_blueprint(whole_transfer.blueprint)

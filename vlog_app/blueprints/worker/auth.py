@@ -17,8 +17,10 @@ from ...config import settings
 from ...errors import Problem, answer_http_error
 from ...services import worker_keys
 from ...services.fleet import UnknownWorker
+from ...services.foreign_intake import TOO_LARGE, NotPublished
 from ...services.handing_in import NotTaken
 from ...services.leases import NotYours, held_claim
+from ...services.whole import NoSuchJob
 from ...services.worker_keys import KnownWorker
 from ...storage import StorageError, StorageLow
 
@@ -90,7 +92,7 @@ def require_lease(job_id: int) -> Claim:
 def answer_problems(blueprint: Blueprint) -> None:
     """What services and the contract say no with, as statuses and codes."""
     kinds: tuple[type[Exception], ...] = (LeaseLost, NotYours, NotTaken, Refused, Incomplete, StorageError)
-    for kind in (*kinds, UnknownWorker, SourceUnreadable, OperationalError):
+    for kind in (*kinds, UnknownWorker, NoSuchJob, SourceUnreadable, OperationalError):
         blueprint.register_error_handler(kind, _answer)
 
 
@@ -109,6 +111,8 @@ def as_problem(error: Exception) -> Problem:
             return Problem(
                 403, LeaseCode.NOT_YOURS, "This job was leased with another key. Nothing was changed."
             )
+        case NotPublished():
+            return Problem(413 if error.code == TOO_LARGE else 400, error.code, str(error))
         case NotTaken():
             status = 409 if error.code == LeaseCode.DIFFERS else UNPROCESSABLE
             return Problem(status, error.code, str(error))
@@ -121,6 +125,8 @@ def as_problem(error: Exception) -> Problem:
             return Problem(503, error.code, error.public_message, headers=headers)
         case SourceUnreadable():
             return Problem(404, error.code, error.public_message)
+        case NoSuchJob():
+            return Problem(404, "not_found", "There is no such job.")
         case UnknownWorker():
             return Problem(404, "not_found", "There is no worker with this id.")
         case _:

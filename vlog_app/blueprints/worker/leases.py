@@ -77,7 +77,7 @@ def renew(job_id: int) -> Response:
 def finish(job_id: int) -> Response:
     body = read_json(ReportBody)
     queue.finish_job(auth.require_lease(job_id), body.report())
-    _publish()
+    publish_now()
     return jsonify(status="ok")
 
 
@@ -122,7 +122,7 @@ def _wait(heard: int) -> int:
     return now
 
 
-def _publish() -> None:
+def publish_now() -> None:
     """The job is finished whatever happens here: housekeeping tries again."""
     try:
         publish.publish_finished()

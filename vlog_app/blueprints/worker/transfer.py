@@ -39,9 +39,11 @@ BYTES_TYPE = "application/octet-stream"
 @blueprint.get("/source")
 def source(job_id: int) -> Response:
     """The upload, with Range. What moves renews the lease; a lost one ends the answer in the middle."""
-    claim = auth.require_lease(job_id)
-    path = source_file(_video_of(claim))
-    return _ranged(path, claim)
+    return send_source(auth.require_lease(job_id))
+
+
+def send_source(claim: Claim) -> Response:
+    return _ranged(source_file(_video_of(claim)), claim)
 
 
 @blueprint.get("/segments/<rendition>/<int:index>")

@@ -1,0 +1,41 @@
+"""Where an encode and its video stand: can it be watched, has it ended? What becomes of its jobs is the queue's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from ..models import Encode, Rendition, Segment, Video
+from .events import EventKind, record, was_ready
+
+
+def end_encode(session: Session, encode: Encode, state: str, code: str, message: str, now: datetime) -> None:
+    encode.state, encode.error_code, encode.error_message = state, code, message[:500]
+    encode.finished_at = now
+    video = session.get_one(Video, encode.video_id)
+    # A finished film of which a part could not be made again goes on playing without that part.
+    video.state = "viewable" if was_ready(session, encode.video_id) else "failed"
+    video.error_code, video.error_message = code, message[:500]
+
+
+def update_viewable(session: Session, encode: Encode, now: datetime) -> None:
+    """A video is viewable once some rung and its sound have begun; one that carries its sound itself is enough."""
+    if encode.state != "encoding" or not _has_begun(session, encode):
+        return
+    encode.state = "viewable"
+    session.get_one(Video, encode.video_id).state = "viewable"
+    record(session, encode.video_id, EventKind.VIEWABLE, now)
+
+
+def _has_begun(session: Session, encode: Encode) -> bool:
+    foreign = select(Rendition.id).where(Rendition.encode_id == encode.id, Rendition.origin == "foreign")
+    if session.scalar(foreign.limit(1)) is not None:
+        return True
+    begun = select(Rendition.kind).where(
+        Rendition.encode_id == encode.id,
+        tuple_(Rendition.id, 0).in_(select(Segment.rendition_id, Segment.index)),
+    )
+    planned = set(session.scalars(select(Rendition.kind).where(Rendition.encode_id == encode.id)))
+    return set(session.scalars(begun)) == planned
