@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from encoder.model import EncodePlan, is_rung
+from jobs.layout import WHOLE
 from jobs.states import AttemptOutcome, JobState
 
 from ..extensions import db
@@ -24,6 +25,10 @@ STABLE_SEGMENTS = 3
 KEPT_OUTCOMES = frozenset(
     {AttemptOutcome.LOST, AttemptOutcome.FAILED, AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED}
 )
+
+
+#: First part of a codec string -> its name here.
+CODEC_FAMILIES = {"hvc1": "hevc", "hev1": "hevc", "av01": "av1"}
 
 
 class CellState(StrEnum):
@@ -61,6 +66,9 @@ class Row:
     states: tuple[CellState, ...]
     fractions: dict[int, float]
     speed: float | None = None
+    codecs: str | None = None
+    is_foreign: bool = False  # cut by somebody else, with its sound inside: there all at once
+    said_percent: float | None = None  # what its worker says of it, where no segments are seen to come
 
     @property
     def is_video(self) -> bool:
@@ -76,7 +84,9 @@ class Row:
 
     @property
     def codec(self) -> str:
-        """As the plan names rungs: `1080p-av1`, and plain `1080p` for H.264."""
+        """As the plan names rungs: `1080p-av1`, and plain `1080p` for H.264; of one cut elsewhere, as it calls itself."""
+        if self.is_foreign:
+            return CODEC_FAMILIES.get((self.codecs or "").partition(".")[0], "h264")
         return (self.name.partition("-")[2] or "h264") if self.is_video else "aac"
 
     @property
@@ -89,7 +99,13 @@ class Row:
 
     @property
     def percent(self) -> int:
-        return whole_percent(self.done, len(self.states))
+        return whole_percent(self.part, len(self.states))
+
+    @property
+    def part(self) -> float:
+        """Segments done, in fractions where only a percentage is known."""
+        said = (self.said_percent or 0.0) / 100 * len(self.states)
+        return self.done if self.is_done else max(self.done, min(said, len(self.states) - 1))
 
     @property
     def weight(self) -> int:
@@ -135,6 +151,7 @@ class Working:
     speed: float | None
     first_segment: int
     end_segment: int
+    step: str | None = None  # of a worker that has the whole film, in its own word
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +178,7 @@ class Grid:
 
     @property
     def percent(self) -> int:
-        done = sum(row.done * row.weight for row in self.rows)
+        done = sum(row.part * row.weight for row in self.rows)
         planned = sum(len(row.states) * row.weight for row in self.rows)
         return whole_percent(done, planned)
 
@@ -189,7 +206,7 @@ class Grid:
     @property
     def watchable(self) -> int:
         """Segments from the start that can be watched without a gap, at any rung, with sound."""
-        return min(self._tracks_to, max((row.ready_to for row in self.rungs), default=0))
+        return max((self._plays_to(row) for row in self.rungs), default=0)
 
     @property
     def watchable_s(self) -> float:
@@ -199,7 +216,7 @@ class Grid:
     def best(self) -> tuple[Row, int] | None:
         """The highest rung that has a beginning, and how many segments of it play from the start."""
         for row in self.rungs:
-            ready = min(row.ready_to, self._tracks_to)
+            ready = self._plays_to(row)
             if ready:
                 return row, ready
         return None
@@ -207,12 +224,14 @@ class Grid:
     @property
     def whole(self) -> Row | None:
         """The highest rung that plays to the end."""
-        if self._tracks_to < self.segments:
-            return None
-        return next((row for row in self.rungs if row.is_done), None)
+        return next((row for row in self.rungs if self._plays_to(row) == self.segments), None)
 
     def time_of(self, segment: int) -> float:
         return min(segment * self.segment_s, self.duration_s)
+
+    def _plays_to(self, row: Row) -> int:
+        """Segments from the start that this rung plays with its sound."""
+        return row.ready_to if row.is_foreign else min(row.ready_to, self._tracks_to)
 
     @property
     def _tracks_to(self) -> int:
@@ -242,7 +261,9 @@ def read_grid(video_id: int, generation: int, now: datetime) -> Grid | None:
     ).all()
     attempts = _attempts(encode.id)
     made = _segments([row.id for row in renditions])
-    rows = tuple(_row(rendition, made.get(rendition.id, []), attempts, jobs) for rendition in renditions)
+    rows = tuple(
+        _row(plan, rendition, made.get(rendition.id, []), attempts, jobs) for rendition in renditions
+    )
     return Grid(
         encode_id=encode.id,
         state=encode.state,
@@ -270,11 +291,15 @@ def _segments(rendition_ids: list[int]) -> dict[int, list[Any]]:
     return made
 
 
-def _row(rendition: Rendition, made: list[Any], attempts: dict[int, Attempt], jobs: Any) -> Row:
-    states = [CellState.WAITING] * rendition.planned_segments
+def _row(
+    plan: EncodePlan, rendition: Rendition, made: list[Any], attempts: dict[int, Attempt], jobs: Any
+) -> Row:
+    """One that was cut elsewhere is shown on the plan's grid: all of it is there."""
+    cells = plan.segment_count if rendition.is_foreign else rendition.planned_segments
+    states = [CellState.WAITING] * cells
     fractions: dict[int, float] = {}
     if rendition.index is not None:
-        states = [CellState.DONE] * rendition.planned_segments
+        states = [CellState.DONE] * cells
     for segment in made:
         attempt = attempts.get(segment.attempt_id)
         was_kept = attempt is not None and attempt.outcome in KEPT_OUTCOMES
@@ -285,8 +310,16 @@ def _row(rendition: Rendition, made: list[Any], attempts: dict[int, Attempt], jo
             speed = _mark_job(job, states, fractions) or speed
     return Row(
         rendition.name, rendition.kind, rendition.width, rendition.height, rendition.max_bitrate_bps,
-        rendition.size_bytes, tuple(states), fractions, speed,
+        rendition.size_bytes, tuple(states), fractions, speed, rendition.codecs, rendition.is_foreign,
+        None if rendition.is_foreign else _said(rendition.name, jobs),
     )  # fmt: skip
+
+
+def _said(name: str, jobs: Any) -> float | None:
+    """What a worker that has the whole film says of one rendition, in percent."""
+    whole = next((job for job in jobs if job.kind == WHOLE and job.state == JobState.LEASED), None)
+    said = (whole.progress or {}).get("qualities", {}).get(name) if whole else None
+    return None if said is None else float(said)
 
 
 def _mark_job(job: Job, states: list[CellState], fractions: dict[int, float]) -> float | None:
@@ -321,6 +354,7 @@ def _working(job: Job, attempts: dict[int, Attempt]) -> Working:
         speed=progress.get("speed"),
         first_segment=job.first_segment,
         end_segment=job.end_segment,
+        step=(progress.get("step") or "start") if job.kind == WHOLE else None,
     )
 
 
