@@ -1,4 +1,4 @@
-"""A worker of an existing installation, as its owner runs it today: the order of its calls, its archives, its patience."""
+"""A worker of an existing installation, as its owner runs it today: the order of its calls, its archives."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ def test_every_route_is_described_and_every_reference_leads_somewhere(caller: Fl
         (
             rule.rule.replace("<int:job_id>", "{job_id}")
             .replace("<int:index>", "{index}")
+            .replace("<int:video_id>", "{video_id}")
             .replace("<", "{")
             .replace(">", "}"),
             method,

@@ -21,7 +21,8 @@ from jobs.states import JobState
 
 from ..config import settings
 from ..extensions import db, transaction
-from ..models import Attempt, Encode, Job, Rendition, Video
+from ..models import Attempt, Encode, Job, Rendition, Video, Worker
+from .candidates import has_gpu, is_gpu_idle
 from .claims import claim_of
 from .clock import database_now
 from .events import EventKind, record
@@ -31,9 +32,14 @@ from .media_files import video_folder
 from .playlists import availability_of
 from .publish import missing_segments
 from .queue import claim_whole_film, fail_job, finish_whole_film, hold_lease, renew_lease
+from .workers import may_take
 
 LIVE = ("planned", "encoding", "viewable")
 SILENT_WORK = timedelta(minutes=10)  # how long a worker may say no more than that it is busy
+
+
+class WaitsForGpu(Exception):
+    """There is something, but a GPU that has nothing to do may have it first, for a moment."""
 
 
 class NoSuchJob(Exception):
@@ -74,16 +80,32 @@ def claim_whole(worker: WorkerInfo, job_id: int | None = None) -> Given | None:
     """Lease the oldest film of which nothing has started, or the one that `job_id` is of. An idle look writes nothing.
 
     A worker that asks again without a word about the film it was just given did not hear the answer: it gets the same.
+    Raises WaitsForGpu.
     """
     if (again := _given_before(worker.id)) is not None:
         return again
-    if db.session.scalars(_candidates(db.session(), job_id)).first() is None:
+    if not _is_offered(db.session(), worker, job_id):
         return None
     with transaction() as session:
         query = _candidates(session, job_id).with_for_update(of=Encode, skip_locked=True)
         encode = session.scalars(query).first()
         claim = claim_whole_film(session, encode, worker) if encode else None
         return _given(session, claim) if claim else None
+
+
+def _is_offered(session: Session, worker: WorkerInfo, job_id: int | None) -> bool:
+    """Is there a film for this worker now? Leaves no transaction open."""
+    try:
+        now, row = database_now(session), session.get(Worker, worker.id)
+        encode = session.scalars(_candidates(session, job_id)).first()
+        if encode is None or not may_take(session, row, now):
+            return False
+        is_new = now - encode.created_at < timedelta(seconds=settings().gpu_head_start)
+        if is_new and not (row and has_gpu(row)) and is_gpu_idle(session, worker.id, now):
+            raise WaitsForGpu
+        return True
+    finally:
+        session.rollback()
 
 
 def _candidates(session: Session, job_id: int | None) -> Select[Encode]:

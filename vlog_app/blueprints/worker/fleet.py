@@ -12,7 +12,7 @@ from jobs.wire import VERSION, speaks_our_version
 
 from ...config import settings
 from ...extensions import limiter
-from ...services import fleet, queue
+from ...services import fleet, queue, whole
 from ...services import workers as workers_service
 from ...services.fleet import Member, SignOfLife
 from . import auth
@@ -101,6 +101,8 @@ def heartbeat() -> Response:
     body = read_json(Heartbeat, FACTS_BYTES)
     said = SignOfLife(body.status, body.facts, *_metadata(body), body.code_version)
     member = fleet.heartbeat(auth.require_worker().id, said)
+    if body.status != "idle":
+        whole.renew_while_busy(member.worker.id)
     return jsonify(
         status="ok",
         server_time=datetime.now(UTC).isoformat(),

@@ -13,7 +13,7 @@ from werkzeug.routing import Rule
 from jobs.wire import KEY_HEADER, SEGMENT_HEADER, SHA256_HEADER, TOKEN_HEADER, VERSION
 
 from ...extensions import limiter
-from . import wire
+from . import whole_wire, wire
 
 blueprint = Blueprint("worker_openapi", __name__)
 limiter.exempt(blueprint)
@@ -31,11 +31,19 @@ BODIES: dict[str, type[BaseModel]] = {
     "worker_leases.finish": wire.ReportBody,
     "worker_leases.fail": wire.FailureBody,
     "worker_leases.release": wire.EmptyBody,
+    "worker_whole.claim": wire.EmptyBody,
+    "worker_whole.progress": whole_wire.Progress,
+    "worker_whole.complete": whole_wire.Completion,
+    "worker_whole.fail": whole_wire.WholeFailure,
+    "worker_whole.claim_reencode": wire.EmptyBody,
+    "worker_whole_transfer.finish_parts": whole_wire.SegmentsDone,
 }
 HEADERS = {
     "worker_transfer.checkpoint": (SHA256_HEADER, SEGMENT_HEADER),
     "worker_transfer.hand_in": (SHA256_HEADER,),
+    "worker_whole_transfer.upload_part": (SHA256_HEADER,),
 }
+FORMS = tuple(f"worker_whole_transfer.upload_{what}" for what in ("quality", "extras", "everything"))
 OPEN = ("health.health", "worker_openapi.document")
 REFUSALS = {
     "401": "The key or the secret is missing or not good.",
@@ -91,6 +99,9 @@ def _operation(rule: Rule) -> dict[str, Any]:
     if endpoint in BODIES:
         schema = {"$ref": f"#/components/schemas/{BODIES[endpoint].__name__}"}
         operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+    elif endpoint in FORMS:
+        file = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": file}}}
     elif endpoint in HEADERS:
         schema = {"type": "string", "format": "binary"}
         operation["requestBody"] = {
@@ -106,7 +117,7 @@ def _parameters(rule: Rule) -> list[dict[str, Any]]:
         for name in sorted(rule.arguments)
     ]
     headers = HEADERS.get(rule.endpoint, ())
-    if "job_id" in rule.arguments:
+    if rule.endpoint.startswith(("worker_leases", "worker_transfer")) and "job_id" in rule.arguments:
         headers = (TOKEN_HEADER, *headers)
     return listed + [
         {"name": name, "in": "header", "required": True, "schema": {"type": "string"}} for name in headers
@@ -121,7 +132,9 @@ def _refusals(endpoint: str) -> dict[str, Any]:
     if endpoint in OPEN:
         return {}
     codes = dict(REFUSALS)
-    if endpoint.startswith(("worker_leases", "worker_transfer")):
+    if endpoint.startswith("worker_whole"):
+        codes["400"] = "What was uploaded cannot be used. Nothing of it was kept."
+    if endpoint.startswith(("worker_leases", "worker_transfer", "worker_whole")):
         codes["409"] = "The lease is lost: drop the job. Or other bytes of this segment are in already."
     return {code: {"description": words} for code, words in sorted(codes.items())}
 

@@ -23,7 +23,7 @@ blueprint = Blueprint("worker_whole", __name__, url_prefix="/api")
 auth.answer_problems(blueprint)
 blueprint.before_request(auth.require_worker_key)
 
-NOTHING = "No jobs available"
+NOTHING, WAITING = "No jobs available", "Waiting for GPU workers"
 # What an existing client calls the state of a video; a film that can be watched already is still being made to it.
 STATES = {"viewable": "processing"}
 
@@ -46,9 +46,13 @@ def claim() -> Response:
     """Lease a whole film of which nothing has started. Always 200; without one every field is null."""
     read_json(EmptyBody)
     known = auth.require_worker()
-    message = _why_nothing(known)
-    given = None if message else whole.claim_whole(WorkerInfo(known.id, known.name), _wanted_job())
-    return jsonify(_as_json(given) | {"message": message or ("Job claimed" if given else NOTHING)})
+    if message := _mismatch(known):
+        return jsonify(_as_json(None) | {"message": message})
+    try:
+        given = whole.claim_whole(WorkerInfo(known.id, known.name), _wanted_job())
+    except whole.WaitsForGpu:
+        return jsonify(_as_json(None) | {"message": WAITING})
+    return jsonify(_as_json(given) | {"message": "Job claimed" if given else NOTHING})
 
 
 def _wanted_job() -> int | None:
@@ -58,14 +62,14 @@ def _wanted_job() -> int | None:
     return int(text) if text else None
 
 
-def _why_nothing(known: KnownWorker) -> str:
-    """Why this worker gets nothing now, whatever there is; empty when it may have something."""
+def _mismatch(known: KnownWorker) -> str:
+    """Empty unless this worker said that it is one of ours, of another version."""
     worker = db.session.get(Worker, known.id)
     version = worker.code_version if worker else None
     db.session.rollback()
-    if not speaks_our_version(version):
-        return f"Version mismatch: this server speaks {VERSION}, the worker {version}"
-    return NOTHING if known.is_draining else ""
+    if speaks_our_version(version):
+        return ""
+    return f"Version mismatch: this server speaks {VERSION}, the worker {version}"
 
 
 def _as_json(given: Given | None) -> dict[str, object]:
