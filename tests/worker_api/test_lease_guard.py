@@ -131,6 +131,7 @@ def test_every_route_for_workers_asks_for_a_key(server: Flask) -> None:
         if rule.endpoint in open_ones:
             continue
         path = rule.rule.replace("<int:job_id>", "1").replace("<int:index>", "0")
+        path = path.replace("<int:video_id>", "1").replace("<quality>", "360p").replace("<filename>", "x")
         path = path.replace("<rendition>", "360p").replace("<name>", "x.jpg").replace("<worker_id>", "x")
         for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
             assert client.open(path, method=method).status_code == 401, (method, path)
