@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import subprocess
@@ -168,17 +167,3 @@ def tarball(files: Mapping[str, Path | bytes]) -> bytes:
             member.size, member.mtime = len(data), 1_700_000_000.25  # type: ignore[assignment]
             archive.addfile(member, io.BytesIO(data))
     return packed.getvalue()
-
-
-def tarball_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    """Members as nobody should write them."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for member, data in members:
-            member.size = member.size or len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return packed.getvalue()
-
-
-def squeezed(data: bytes) -> bytes:
-    return gzip.compress(data, 9)
