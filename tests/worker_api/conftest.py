@@ -21,7 +21,9 @@ from jobs.wire import VERSION, claim_from_json
 from tests.conftest import AppFactory
 from tests.contract.conftest import planned_video
 from tests.contract.worker_api import WORKER_SECRET
-from vlog_app.models import Video
+from vlog_app.extensions import db
+from vlog_app.models import Attempt, Event, Job, Rendition, Video
+from vlog_app.models import Segment as SegmentRow
 
 OWNER = {"X-Admin-Secret": WORKER_SECRET}
 ANY_SLOT = {"name": "any", "kinds": [ENCODE, AUDIO, POSTER, STORYBOARD]}
@@ -96,6 +98,24 @@ def film(server: Flask) -> Video:
     """60 s, planned, nothing encoded; its source is four bytes."""
     with server.app_context():
         return planned_video()[0]
+
+
+@pytest.fixture
+def truth(server: Flask, storage: Path) -> Callable[[], object]:
+    """Everything that a call could change."""
+
+    def read() -> object:
+        with server.app_context():
+            rows = [
+                [
+                    [getattr(row, column.key) for column in table.__table__.columns]
+                    for row in db.session.scalars(db.select(table).order_by(*table.__table__.primary_key))
+                ]
+                for table in (Job, Attempt, Event, Rendition, SegmentRow, Video)
+            ]
+        return rows, read_whole(storage / "videos"), read_whole(storage / ".work")
+
+    return read
 
 
 def read_whole(folder: Path) -> set[str]:

@@ -19,11 +19,10 @@ from jobs.contract import Claim
 from tests.conftest import AppFactory
 from tests.contract.conftest import measured_segment
 from tests.contract.worker_api import WORKER_SECRET
-from tests.worker_api.conftest import RemoteWorker, read_whole
+from tests.worker_api.conftest import RemoteWorker
 from vlog_app.config import settings
 from vlog_app.extensions import db
-from vlog_app.models import Attempt, Event, Job, Rendition, Video
-from vlog_app.models import Segment as SegmentRow
+from vlog_app.models import Attempt, Video
 from vlog_app.services import queue
 from vlog_app.services.clock import SHIFT_KEY
 
@@ -47,24 +46,6 @@ def every_call(worker: RemoteWorker, claim: Claim, tmp_path: Path) -> dict[str, 
         "checkpoint": worker.put_segment(claim, facts, file.read_bytes()),
         "still": worker.about(claim, "PUT", "stills/thumbnail.jpg", data=b"x", headers=picture),
     }
-
-
-@pytest.fixture
-def truth(server: Flask, storage: Path) -> Callable[[], object]:
-    """Everything that a call could change."""
-
-    def read() -> object:
-        with server.app_context():
-            rows = [
-                [
-                    [getattr(row, column.key) for column in table.__table__.columns]
-                    for row in db.session.scalars(db.select(table).order_by(*table.__table__.primary_key))
-                ]
-                for table in (Job, Attempt, Event, Rendition, SegmentRow, Video)
-            ]
-        return rows, read_whole(storage / "videos"), read_whole(storage / ".work")
-
-    return read
 
 
 def test_a_lost_lease_is_409_on_everything_and_nothing_is_kept(

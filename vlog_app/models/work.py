@@ -133,7 +133,8 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
 
     `rank` is what it is for; `place`, made of it, of the encode's priority and of its pause, is where it stands in
     the queue, lower first; among equals the lower `turn` goes first (services.places writes both). `progress` is
-    what the worker said last: {"segment": n, "fraction": 0..1, "speed": x realtime}.
+    what the worker said last: {"segment": n, "fraction": 0..1, "speed": x realtime}; of a whole film (services.whole)
+    also {"step": word, "qualities": {name: percent}, "said_at": time}.
     """
 
     __tablename__ = "jobs"

@@ -208,9 +208,13 @@ def note_progress(claim: Claim, step: str | None, percent: float, qualities: Map
         now = database_now(session)
         before = job.progress or {}
         known: dict[str, Any] = before.get("qualities", {})
+        count = job.end_segment - job.first_segment
+        at = percent / 100 * count
+        segment = min(int(at), count - 1)
         job.progress = {
+            "segment": segment,
+            "fraction": round(at - segment, 2),
             "step": step or before.get("step"),
-            "percent": percent,
             "qualities": {**known, **qualities},
             "said_at": now.isoformat(),
         }

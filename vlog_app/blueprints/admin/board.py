@@ -28,6 +28,7 @@ OTHER_WORK = {
     "audio": "sound",
     "copy": "copying the source",
     "poster": "the poster",
+    "whole": "the whole film",
     "storyboard": "preview pictures",
 }
 

@@ -98,9 +98,8 @@ def _sentence(kind: str, data: dict[str, Any]) -> tuple[str, str, str] | None:
 def _work(data: dict[str, Any]) -> str:
     names = [name for name in data.get("renditions", []) if isinstance(name, str)]
     if not names:
-        return {"poster": "the poster", "storyboard": "the preview pictures"}.get(
-            str(data.get("job")), "its work"
-        )
+        others = {"poster": "the poster", "storyboard": "the preview pictures", "whole": "the whole film"}
+        return others.get(str(data.get("job")), "its work")
     first, end = int(data.get("first", 0)), int(data.get("end", 0))
     rungs = ", ".join(_called(name) for name in names)
     which = f"segment {end}" if end == first + 1 else f"segments {first + 1} to {end}"
