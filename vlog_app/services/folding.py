@@ -5,7 +5,7 @@ For workers that know no parts of a film. The queue makes the moves; here is wha
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from encoder.model import Chunk, EncodePlan
@@ -19,10 +19,13 @@ from .planning import forget_grid, new_job
 
 def jobs_to_fold(session: Session, encode: Encode) -> list[Job] | None:
     """Queued jobs of an encode of which nothing has started; None: something has. Nobody else can take them until the
-    transaction ends.
+    transaction ends. It waits for nobody: whoever holds one of these rows is about to start.
     """
-    every = select(Job).where(Job.encode_id == encode.id, Job.kind.in_(ESSENTIAL)).order_by(Job.id)
-    jobs = session.scalars(every.with_for_update().execution_options(populate_existing=True)).all()
+    mine = Job.encode_id == encode.id, Job.kind.in_(ESSENTIAL)
+    free = select(Job).where(*mine).order_by(Job.id).with_for_update(skip_locked=True)
+    jobs = session.scalars(free.execution_options(populate_existing=True)).all()
+    if len(jobs) != session.scalar(select(func.count(Job.id)).where(*mine)):
+        return None
     grid = [job for job in jobs if job.kind in GRID_KINDS]
     is_taken = any(job.state == JobState.LEASED for job in jobs)
     if is_taken or any(job.state not in (JobState.QUEUED, JobState.CANCELLED) for job in grid):

@@ -71,8 +71,8 @@ def claim_next_job(
 
 
 def claim_whole_film(session: Session, encode: Encode, worker: WorkerInfo) -> Claim | None:
-    """One lease on all that is to be encoded, when nothing of it has started: the jobs of its parts are called off, and
-    come back when the lease ends without a film. Call inside a transaction, with the encode locked.
+    """One lease on all that is to be encoded; None: something of it has started. The jobs of its parts are called off
+    until it ends. Call inside a transaction, with the encode locked.
     """
     now = database_now(session)
     parts = jobs_to_fold(session, encode)
@@ -80,8 +80,7 @@ def claim_whole_film(session: Session, encode: Encode, worker: WorkerInfo) -> Cl
         return None
     for job in parts:
         _move(session, job.id, Move.CANCEL)
-    whole = whole_job(session, encode)
-    _requeue(session, whole, now)
+    _requeue(session, whole := whole_job(session, encode), now)
     return _lease(session, whole, worker, now, secrets.token_hex(16))
 
 
@@ -323,8 +322,8 @@ def _unfold(session: Session, encode: Encode, now: datetime) -> None:
 
 
 def _requeue(session: Session, job: Job, now: datetime) -> bool:
-    fresh: dict[str, Any] = {"not_before_at": now, "finished_at": None}
-    return _move(session, job.id, Move.RETRY, error_code=None, error_message=None, **fresh)
+    fresh = {"error_code": None, "error_message": None, "finished_at": None}
+    return _move(session, job.id, Move.RETRY, not_before_at=now, **fresh)
 
 
 def reopen_encode(session: Session, encode: Encode, now: datetime) -> None:
