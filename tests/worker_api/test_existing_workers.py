@@ -204,7 +204,7 @@ def test_a_part_with_a_wrong_checksum_is_not_kept(film: Video, worker: ExistingW
     upload = f"/worker/upload/{job['video_id']}"
     path = f"{upload}/segment/360p/360p_0000.ts"
     answer = worker.ask("POST", path, content=b"bytes", headers={"X-Content-SHA256": "0" * 64})
-    assert (answer.status_code, answer.json()["code"]) == (422, "wrong_checksum")
+    assert (answer.status_code, answer.json()["code"]) == (400, "wrong_checksum")
     assert worker.call("GET", f"{upload}/segments/status?quality=360p")["received_segments"] == []
 
 

@@ -167,7 +167,7 @@ def test_progress_renews_the_lease_and_is_shown(atlas: RemoteWorker, film: Video
 
         grid = read_grid(film.id, 1, whole.database_now(db.session()))
         assert grid is not None
-        assert {row.name: row.percent for row in grid.video_rows}["720p"] == 50
+        assert {row.name: row.percent for row in grid.rungs}["720p"] == 50
         assert [work.step for work in grid.working] == ["transcode"]
 
 

@@ -14,7 +14,7 @@ from ..storage import fsync_file
 from .foreign import is_whole
 from .foreign_intake import TOO_LARGE, NotPublished, publish_files
 from .foreign_names import ForeignName, Role, read_name
-from .handing_in import Parcel, received_folder, unwrapped
+from .handing_in import NotTaken, Parcel, received_folder, unwrapped
 from .queue import hold_lease
 from .tarballs import Unpacked
 
@@ -23,11 +23,20 @@ PIECE_BYTES = 1 << 20
 
 def receive_part(claim: Claim, quality: str, filename: str, parcel: Parcel) -> bool:
     """Keep one file of a rendition. False: these bytes were there already. Other bytes take their place, since nobody
-    has been shown them. Raises NotTaken, NotPublished, LeaseLost, StorageLow.
+    has been shown them. Raises NotPublished, LeaseLost, StorageLow.
     """
     name = _require_name(quality, filename)
     if parcel.size_bytes > settings().max_hls_single_file_size:
         raise NotPublished(TOO_LARGE, "A file is never this large. Nothing was kept.")
+    try:
+        return _keep(claim, quality, name, parcel)
+    except NotPublished:
+        raise
+    except NotTaken as error:
+        raise NotPublished(error.code, str(error)) from error
+
+
+def _keep(claim: Claim, quality: str, name: ForeignName, parcel: Parcel) -> bool:
     with unwrapped(claim, parcel) as file:
         if is_whole(claim, quality):
             return False

@@ -84,7 +84,7 @@ class Row:
 
     @property
     def codec(self) -> str:
-        """As the plan names rungs: `1080p-av1`, and plain `1080p` for H.264; of one cut elsewhere, as it calls itself."""
+        """As the plan names rungs: `1080p-av1`, and plain `1080p` for H.264. One cut elsewhere says it itself."""
         if self.is_foreign:
             return CODEC_FAMILIES.get((self.codecs or "").partition(".")[0], "h264")
         return (self.name.partition("-")[2] or "h264") if self.is_video else "aac"

@@ -91,6 +91,7 @@ class Availability:
         """Sound to choose beside the rung that plays."""
         return [row for row in self.rows if not row.rendition.is_rung]
 
+    @property
     def is_of_the_grid(self) -> bool:
         """No rendition has a timeline of its own."""
         return not any(row.is_foreign for row in self.rows)
