@@ -159,7 +159,7 @@ class Job(db.Model):  # type: ignore[name-defined,misc]
     attempts_used: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int]
     not_before_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    lease_token: Mapped[str | None] = mapped_column(String(64))
+    lease_token: Mapped[str | None] = mapped_column(String(64), index=True)
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     worker_id: Mapped[str | None] = mapped_column(String(64))
     attempt_id: Mapped[int | None]

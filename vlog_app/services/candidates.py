@@ -43,17 +43,25 @@ def find_candidate(session: Session, worker: WorkerInfo, slot: Slot, job_id: int
     return _near(session, wanted, worker.id) or _first(session, wanted)
 
 
-def _fitting(
-    session: Session, facts: Mapping[str, object], worker_id: str, slot: Slot, now: datetime
-) -> Select[Job]:
+def anything_for(session: Session, slot: Slot) -> bool:
+    """Is there a queued job of this slot's, whoever may have it? One statement: what a poll of an idle site costs."""
+    return session.execute(_queued_for(slot).with_only_columns(Job.id).limit(1)).first() is not None
+
+
+def _queued_for(slot: Slot) -> Select[Job]:
     first, last = place_of(slot.min_rank, Priority.HIGH), place_of(slot.max_rank, Priority.LOW)
-    query = select(Job).where(
+    return select(Job).where(
         Job.state == JobState.QUEUED,
         Job.place.between(first, last),
         Job.kind.in_(slot.kinds),
         Job.rank.between(slot.min_rank, slot.max_rank),
-        Job.not_before_at <= now,
     )
+
+
+def _fitting(
+    session: Session, facts: Mapping[str, object], worker_id: str, slot: Slot, now: datetime
+) -> Select[Job]:
+    query = _queued_for(slot).where(Job.not_before_at <= now)
     if ENCODE in slot.kinds and _leaves_work_to_a_gpu(session, facts, worker_id, slot, now):
         query = query.where(_is_not_for_a_gpu_yet(now))
     return query

@@ -33,7 +33,7 @@ from ..config import settings
 from ..extensions import db, news_of, transaction
 from ..models import Attempt, Encode, Job, Rendition, Video
 from . import wakeup
-from .candidates import find_candidate
+from .candidates import anything_for, find_candidate
 from .claims import claim_of, done_segments
 from .clock import database_now
 from .encodes import end_encode, update_viewable
@@ -57,7 +57,10 @@ def claim_next_job(
     worker: WorkerInfo, slot: Slot, job_id: int | None = None, *, token: str | None = None
 ) -> Claim | None:
     """Lease the job this worker is offered, or only that one, by the name `token`. An idle look takes no write lock."""
-    if find_candidate(db.session(), worker, slot, job_id) is None:
+    if not anything_for(db.session(), slot):
+        return None
+    # SQLite has one lock for all that write: there it is worth looking twice.
+    if settings().uses_sqlite and find_candidate(db.session(), worker, slot, job_id) is None:
         return None
     with transaction() as session:
         job = find_candidate(session, worker, slot, job_id)
