@@ -105,7 +105,7 @@ def test_sound_longer_than_the_picture_is_a_reason_to_encode() -> None:
 
 
 def test_every_reason_has_words_for_the_owner() -> None:
-    codes = set(UNFIT) | {"damaged", "too_large", "longer_sound"}
+    codes = set(UNFIT) | {"damaged", "too_large", "longer_sound", "codec_not_wanted"}
     assert codes == set(NOT_COPIED)
 
 
