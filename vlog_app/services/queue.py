@@ -57,10 +57,10 @@ def claim_next_job(
     worker: WorkerInfo, slot: Slot, job_id: int | None = None, *, token: str | None = None
 ) -> Claim | None:
     """Lease the job this worker is offered, or only that one, by the name `token`. An idle look takes no write lock."""
-    if not anything_for(db.session(), slot):
-        return None
-    # SQLite has one lock for all that write: there it is worth looking twice.
-    if settings().uses_sqlite and find_candidate(db.session(), worker, slot, job_id) is None:
+    is_idle = not anything_for(
+        db.session(), slot
+    )  # and SQLite has one lock for all that write: worth a second look
+    if is_idle or (settings().uses_sqlite and find_candidate(db.session(), worker, slot, job_id) is None):
         return None
     with transaction() as session:
         job = find_candidate(session, worker, slot, job_id)
