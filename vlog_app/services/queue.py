@@ -34,6 +34,7 @@ from ..config import settings
 from ..extensions import db, news_of, transaction
 from ..models import Attempt, Encode, Job, Rendition, Segment, Video
 from . import wakeup
+from .at_work import note_device
 from .candidates import find_candidate
 from .clock import database_now
 from .events import EventKind, record, was_ready
@@ -136,6 +137,7 @@ def renew_lease(claim: Claim, progress: JobProgress | None) -> Orders:
                 "fraction": progress.fraction,
                 "speed": progress.speed,
             }
+            note_device(session, job.attempt_id, progress.device)
             record(session, job.video_id, EventKind.PROGRESS, database_now(session))
         gives_back = job.place >= PAUSED or is_draining(session, job.worker_id)
         return Orders(settings().lease_s, job.end_segment, gives_back)
