@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
 from ..config import settings
 from ..models import Worker
@@ -50,13 +51,14 @@ def pulse_of(worker: Worker, now: datetime) -> Pulse:
 
 def ticks(beats: Sequence[datetime], now: datetime, interval_s: float) -> list[Tick]:
     """The last beats as a strip, oldest first, with what is missing between them and after them. At most TICKS."""
-    strip: list[Tick] = []
-    for before, beat in zip((None, *beats[:-1]), beats, strict=True):
-        missed = _missed(before, beat, interval_s) if before else 0
+    if not beats:
+        return []
+    strip = [Tick.HEARD]
+    for before, beat in pairwise(beats):
+        missed = _missed(before, beat, interval_s)
         strip += [Tick.MISSED] * (missed - 1)
         strip.append(Tick.LATE if missed else Tick.HEARD)
-    if beats:
-        strip += [Tick.DUE] * _missed(beats[-1], now, interval_s)
+    strip += [Tick.DUE] * _missed(beats[-1], now, interval_s)
     return strip[-TICKS:]
 
 
