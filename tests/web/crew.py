@@ -81,8 +81,8 @@ def past_attempts(worker_id: str, video: Video, device: str, speeds: list[float]
     with transaction() as session:
         job = session.query(Job).filter(Job.video_id == video.id, Job.state == JobState.QUEUED).first()
         assert job is not None
-        for n, speed in enumerate(reversed(speeds)):
-            end = utc_now() - timedelta(minutes=2 * n)
+        for n, speed in enumerate(speeds, start=1 - len(speeds)):
+            end = utc_now() + timedelta(minutes=2 * n)
             attempt = Attempt(job_id=job.id, worker_id=worker_id, worker_name="x", device=device, speed=speed)
             attempt.started_at, attempt.ended_at = end - timedelta(minutes=2), end
             attempt.outcome, attempt.segments_done = AttemptOutcome.FINISHED, 8

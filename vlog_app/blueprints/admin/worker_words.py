@@ -46,6 +46,8 @@ def standing(
         return "held", "Drained", "Its host may be switched off. It works again once it is started anew."
     if worker.paused_at is not None:
         return _paused(worker, now)
+    if pulse is Pulse.SILENT:
+        return "moving", "Not heard", ""
     return ("moving", "At work", "") if is_busy else ("waiting", "Idle", "")
 
 

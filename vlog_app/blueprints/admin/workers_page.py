@@ -15,6 +15,7 @@ from jobs.states import AttemptOutcome, JobState
 
 from ...config import settings
 from ...extensions import db
+from ...formats import codec
 from ...models import Attempt, Job, Video, Worker
 from ...services import fleet
 from ...services.at_work import AtWork, jobs_at_work
@@ -147,7 +148,7 @@ def _named(worker: Worker, device: Device) -> tuple[str, str]:
     gpu = said(worker.capabilities, "gpu_name")
     if gpu and not worker.facts.get("devices"):
         told = worker.capabilities.get("supported_codecs")
-        listed = ", ".join(str(each) for each in told[:8]) if isinstance(told, list) else ""
+        listed = ", ".join(codec(str(each)) for each in told[:8]) if isinstance(told, list) else ""
         return gpu, _joined(listed, _driver(said(worker.capabilities, "driver_version")))
     cores = worker.facts.get("cores")
     return f"CPU, {cores} cores" if isinstance(cores, int) else "CPU", codecs(device)
