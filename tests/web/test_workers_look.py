@@ -63,13 +63,9 @@ def test_a_heartbeat_shows_by_itself_and_seconds_are_counted(
         wide.wait_for_selector("[data-live-mark][data-state=done]", timeout=WAIT_MS)
         before = wide.locator("time.heard").get_attribute("datetime")
         shown = wide.locator("time.heard").text_content()
-        wide.wait_for_function(
-            f"document.querySelector('time.heard').textContent !== '{shown}'", timeout=WAIT_MS
-        )
+        wide.locator("time.heard", has_not_text=shown).wait_for(timeout=WAIT_MS)
         change(worker_id, heartbeat_at=utc_now())
-        wide.wait_for_function(
-            f"document.querySelector('time.heard').dateTime !== '{before}'", timeout=WAIT_MS
-        )
+        wide.wait_for_selector(f"time.heard:not([datetime='{before}'])", timeout=WAIT_MS)
         assert wide.evaluate("violations") == []
 
 
@@ -83,7 +79,7 @@ def test_a_newcomer_waits_while_somebody_reads(app_factory: AppFactory, app: Fla
         wide.wait_for_selector("[data-page-show]:visible", timeout=WAIT_MS)
         assert wide.locator("[data-worker]").count() == 1
         wide.click("[data-page-show]")
-        wide.wait_for_function("document.querySelectorAll('[data-worker]').length === 2", timeout=WAIT_MS)
+        wide.wait_for_selector("[data-worker] >> nth=1", timeout=WAIT_MS)
 
 
 def test_the_key_is_copied(app_factory: AppFactory, app: Flask, wide: Any) -> None:
