@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from encoder.device import CPU, Device, DeviceKind, Encoder, Reason
 from jobs.contract import WorkerInfo
+from jobs.layout import ENCODE
 from jobs.states import AttemptOutcome, JobState
 from tests.factories import make_source, make_video, make_working, utc_now
 from vlog_app.extensions import db, transaction
@@ -79,7 +80,8 @@ def employ(
 def past_attempts(worker_id: str, video: Video, device: str, speeds: list[float]) -> None:
     """Attempts of two minutes each, the last one ended just now."""
     with transaction() as session:
-        job = session.query(Job).filter(Job.video_id == video.id, Job.state == JobState.QUEUED).first()
+        queued = Job.video_id == video.id, Job.state == JobState.QUEUED, Job.kind == ENCODE
+        job = session.query(Job).filter(*queued).first()
         assert job is not None
         for n, speed in enumerate(speeds, start=1 - len(speeds)):
             end = utc_now() + timedelta(minutes=2 * n)

@@ -125,6 +125,13 @@ def test_the_last_hour_is_drawn_from_attempts(admin_client: FlaskClient) -> None
     assert "4.0×" in shown
 
 
+def test_sound_does_not_count_as_speed(admin_client: FlaskClient) -> None:
+    worker_id, video = start("atlas"), long_film("Owls")
+    employ(worker_id, video, "audio", 1)
+    shown = panel(admin_client, worker_id)
+    assert "sound, segment 2" in shown and "3.2×" not in shown
+
+
 def test_facts_that_make_no_sense_are_left_out(admin_client: FlaskClient) -> None:
     odd = {
         "host": 7,

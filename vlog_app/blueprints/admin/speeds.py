@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
+from jobs.layout import ENCODE
+
 from ...extensions import db
 from ...models import Attempt, Job
 from .workers_parts import History
@@ -33,7 +35,7 @@ def read_speeds(now: datetime) -> Speeds:
     query = (
         select(Attempt, Job.progress)
         .join(Job, Job.id == Attempt.job_id)
-        .where(Attempt.ended_at.is_(None) | (Attempt.ended_at > since))
+        .where(Job.kind == ENCODE, Attempt.ended_at.is_(None) | (Attempt.ended_at > since))
         .order_by(Attempt.id)
     )
     sums: dict[Place, list[float]] = defaultdict(lambda: [0.0] * STEPS)

@@ -165,8 +165,11 @@ def _joined(*parts: str) -> str:
 def _job(job: AtWork) -> JobLine:
     where = "" if job.segment is None else f"segment {job.segment + 1} of {job.segments_total}"
     words = work_words(job.kind, job.renditions)
+    speed = (
+        job.speed if job.kind == ENCODE else None
+    )  # sound is made at a pace that says nothing beside pictures
     ticks = ticks_at(job.fraction)
-    return JobLine(job.attempt_id, job.video.id, job.video.title, words, where, ticks, job.speed)
+    return JobLine(job.attempt_id, job.video.id, job.video.title, words, where, ticks, speed)
 
 
 def _by_host(panels: Sequence[WorkerPanel]) -> tuple[Host, ...]:
@@ -196,8 +199,9 @@ def _past_hour(now: datetime) -> PastHour:
     since = now - timedelta(hours=1)
     recent = Attempt.ended_at.is_(None) | (Attempt.ended_at > since)
     failed = func.count().filter(Attempt.outcome == AttemptOutcome.FAILED, Attempt.ended_at > since)
-    made = func.coalesce(func.sum(Attempt.segments_done), 0)
-    row = db.session.execute(select(made, failed).select_from(Attempt).where(recent)).one()
+    made = func.coalesce(func.sum(Attempt.segments_done).filter(Job.kind == ENCODE), 0)
+    query = select(made, failed).select_from(Attempt).join(Job, Job.id == Attempt.job_id)
+    row = db.session.execute(query.where(recent)).one()
     return PastHour(int(row[0]) * settings().hls_segment_duration, int(row[0]), int(row[1]))
 
 
