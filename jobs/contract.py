@@ -94,11 +94,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """Where the work stands: the segment in flight, how much of it is made (0..1), times realtime."""
+    """Where the work stands: the segment in flight, how much of it is made (0..1), times realtime, and the id of the
+    device at work.
+    """
 
     segment: int
     fraction: float
     speed: float | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from encoder.model import Source
 
 NBSP = "\u00a0"
 NONE = "–"
+SECONDS_UP_TO = 120  # a silence is told in seconds up to here
 BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 CODECS = {
     "h264": "H.264",
@@ -96,6 +97,21 @@ def ago(then: datetime | None, now: datetime | None = None) -> str:
     return short_date(then, now)
 
 
+def since(then: datetime, now: datetime) -> str:
+    """2 s ago, 12 min ago: for what should be heard of often."""
+    age_s = (now - then).total_seconds()
+    return f"{max(0, int(age_s))}{NBSP}s ago" if age_s < SECONDS_UP_TO else ago(then, now)
+
+
+def lasting(then: datetime, now: datetime) -> str:
+    """41 s, 3 min, 2 h, 4 days."""
+    age_s = max(0, int((now - then).total_seconds()))
+    for least_s, size_s, unit in ((172_800, 86_400, "days"), (3600, 3600, "h"), (SECONDS_UP_TO, 60, "min")):
+        if age_s >= least_s:
+            return f"{age_s // size_s}{NBSP}{unit}"
+    return f"{age_s}{NBSP}s"
+
+
 def short_date(then: datetime, now: datetime | None = None) -> str:
     """8 Nov, 8 Nov 2025."""
     here, today = then.astimezone(), (now or datetime.now(UTC)).astimezone()
@@ -162,6 +178,8 @@ FILTERS = {
     "bit_rate": bit_rate,
     "eta": time_left,
     "ago": ago,
+    "since": since,
+    "lasting": lasting,
     "short_date": short_date,
     "long_date": long_date,
     "clock": clock,

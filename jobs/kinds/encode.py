@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from encoder.choice import Choice, Way, after_failure
 from encoder.command import Work, audio_command, copy_command
 from encoder.detection import ADDRESS_BYTES
-from encoder.device import classify_failure
+from encoder.device import CPU, classify_failure
 from encoder.errors import EncodeFailed, EncodeStalled, LimitExceeded, MediaError, OutputInvalid
 from encoder.hardware import video_command
 from encoder.model import EncodePlan, Segment
@@ -63,7 +63,7 @@ def _by_any_way(bench: Bench, source: Path, work: Work, choice: Choice) -> Repor
     devices, failures = bench.tools.devices, []
     while True:
         room = _room_for(bench, choice)
-        harvest = _Harvest(room, dict(work.starts))
+        harvest = _Harvest(room, dict(work.starts), choice.device.id)
         argv = video_command(bench.tools.ffmpeg, choice, source, bench.claim.plan, work, room.work_dir)
         try:
             report = _encode(room, argv, harvest)
@@ -170,6 +170,7 @@ class _Harvest:
 
     bench: Bench
     next: dict[str, int]
+    device: str = CPU.id
     first: dict[str, int] = field(init=False)
     _drain_marks: dict[str, int] | None = None
 
@@ -243,7 +244,7 @@ class _Harvest:
         name = min(self.next, key=lambda rung: self.next[rung])
         made = frame - (index - self.first[name]) * self.plan.segment_frames
         fraction = max(0.0, min(1.0, made / self.plan.frames_in(index)))
-        return JobProgress(index, round(fraction, 2), speed)
+        return JobProgress(index, round(fraction, 2), speed, self.device)
 
     def _fresh(self, name: str) -> Iterator[tuple[int, Path]]:
         for index, path in closed_segments(self.bench.work_dir, name):

@@ -108,6 +108,16 @@ def test_progress_is_noted_with_the_renewal() -> None:
     assert orders.end_segment == claim.chunk.end
 
 
+@pytest.mark.usefixtures("app")
+def test_the_attempt_remembers_the_device_its_worker_speaks_of() -> None:
+    film()
+    claim = take(ENCODES)
+    assert attempt_of(claim).device == "cpu"
+    queue.renew_lease(claim, JobProgress(1, 0.5, 3.25, "nvidia:1"))
+    queue.renew_lease(claim, JobProgress(1, 0.7, 3.25))
+    assert attempt_of(claim).device == "nvidia:1"
+
+
 def claim_many(app: Flask, worker: WorkerInfo, start: threading.Barrier) -> list[int]:
     taken = []
     start.wait(30)

@@ -18,6 +18,7 @@ VALUES = {
     "slug": "x",
     "name": "thumbnail.jpg",
     "video_id": "1",
+    "worker_id": "x",
     "upload_id": "0" * 32,
     "filename": "favicon.svg",
 }

@@ -28,7 +28,7 @@ from vlog_app.services.clock import SHIFT_KEY
 
 OVER = 10_000.0
 VERBS: dict[str, dict[str, Any]] = {
-    "renew": {"progress": {"segment": 0, "fraction": 0.5, "speed": 2.0}},
+    "renew": {"progress": {"segment": 0, "fraction": 0.5, "speed": 2.0, "device": "nvidia:0"}},
     "finish": {"speed": 2.0, "damage": 1},
     "fail": {"code": "encode_failed", "message": "It stopped."},
     "release": {},

@@ -6,7 +6,7 @@ import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 from jobs.contract import WorkerInfo
 from jobs.states import JobState
 
-from ..config import settings
 from ..extensions import db, transaction
-from ..models import Job, Video, Worker
+from ..models import Job, Video, Worker, WorkerKey
 from . import worker_keys
 from .clock import database_now
+from .pulse import Pulse, pulse_of
 from .queue import lose_leases_of
 
 MOST_FACTS = 50
@@ -28,6 +28,10 @@ MOST_FACTS = 50
 
 class UnknownWorker(Exception):
     """There is no worker with this id."""
+
+
+class StillHere(Exception):
+    """A worker that runs beside the site can only be forgotten once it has stopped."""
 
 
 class WorkerState(StrEnum):
@@ -72,8 +76,14 @@ class Member:
 
     worker: Worker
     state: WorkerState
+    is_silent: bool = False  # stopped, not heard for longer than the offline threshold, or never
     job_id: int | None = None
     video_slug: str | None = None
+
+    @property
+    def is_local_and_up(self) -> bool:
+        """A disabled one as well: it goes on saying that it is there."""
+        return self.worker.kind == "local" and not self.is_silent
 
 
 # --- signs of life -------------------------------------------------------------------------------------------
@@ -171,6 +181,24 @@ def set_disabled(worker_id: str, *, is_disabled: bool) -> None:
             lose_leases_of(worker_id)
 
 
+def hand_over(worker_id: str) -> int:
+    """What it is making goes to others now, not when its leases run out. How many jobs. Raises UnknownWorker."""
+    with transaction() as session:
+        _known(session, worker_id)
+        return lose_leases_of(worker_id)
+
+
+def remove(worker_id: str) -> None:
+    """Forget a worker, its keys with it; what it made stays. Raises UnknownWorker, and StillHere for a local one that
+    is up: it needs no key, and would be back with its next sign of life.
+    """
+    if member(worker_id).is_local_and_up:
+        raise StillHere(worker_id)
+    with transaction() as session:
+        lose_leases_of(worker_id)
+        session.delete(_known(session, worker_id))
+
+
 def _known(session: Session, worker_id: str) -> Worker:
     row = session.get(Worker, worker_id)
     if row is None:
@@ -208,18 +236,27 @@ def _at_work(session: Session) -> dict[str | None, tuple[int, str]]:
 
 def _member(worker: Worker, at_work: Mapping[str | None, tuple[int, str]], now: datetime) -> Member:
     job_id, slug = at_work.get(worker.id, (None, None))
-    return Member(worker, _state(worker, job_id is not None, now), job_id, slug)
+    is_silent = pulse_of(worker, now) in (Pulse.NEVER, Pulse.GONE)
+    return Member(worker, _state(worker, is_silent, job_id is not None), is_silent, job_id, slug)
 
 
-def _state(worker: Worker, has_job: bool, now: datetime) -> WorkerState:
-    heard = worker.heartbeat_at
-    silent = timedelta(minutes=settings().worker_offline_threshold)
+def _state(worker: Worker, is_silent: bool, has_job: bool) -> WorkerState:
     if worker.is_disabled:
         return WorkerState.DISABLED
-    if heard is None or worker.stopped_at is not None or now - heard > silent:
+    if is_silent:
         return WorkerState.OFFLINE
     if worker.drain_requested_at is not None:
         return WorkerState.DRAINING
     if worker.paused_at is not None:
         return WorkerState.PAUSED
     return WorkerState.BUSY if has_job else WorkerState(worker.activity)
+
+
+def with_keys() -> set[str]:
+    """Workers that have a key which is good."""
+    return set(db.session.scalars(select(WorkerKey.worker_id).where(WorkerKey.revoked_at.is_(None))))
+
+
+def names_taken() -> set[str]:
+    """By workers that are not disabled."""
+    return set(db.session.scalars(select(Worker.name).where(Worker.is_disabled.is_(False))))

@@ -33,6 +33,7 @@ from ..config import settings
 from ..extensions import db, news_of, transaction
 from ..models import Attempt, Encode, Job, Rendition, Video
 from . import wakeup
+from .at_work import note_device
 from .candidates import anything_for, find_candidate
 from .claims import claim_of, done_segments
 from .clock import database_now
@@ -122,6 +123,7 @@ def renew_lease(claim: Claim, progress: JobProgress | None) -> Orders:
                 "fraction": progress.fraction,
                 "speed": progress.speed,
             }
+            note_device(session, job.attempt_id, progress.device)
             record(session, job.video_id, EventKind.PROGRESS, database_now(session))
         gives_back = job.place >= PAUSED or is_draining(session, job.worker_id)
         return Orders(settings().lease_s, job.end_segment, gives_back)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from encoder.device import CPU, Device, DeviceKind
 
+MOST_CHARS = 100
+
 
 def devices_of(facts: Mapping[str, object]) -> tuple[Device, ...]:
     """The devices of a worker, the CPU last; what cannot be read is left out."""
@@ -29,6 +31,12 @@ def slots_of(facts: Mapping[str, object]) -> int:
     """How many encodes a worker runs at once, those apart that a viewer waits for."""
     told = facts.get("encode_slots")
     return told if isinstance(told, int) and told > 0 else 1
+
+
+def said(facts: Mapping[str, object], name: str) -> str:
+    """One line of text that a worker says of itself; empty when it says none."""
+    told = facts.get(name)
+    return " ".join(told[:MOST_CHARS].split()) if isinstance(told, str) else ""
 
 
 def _device(told: object) -> Device | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Row, Select, func, select
@@ -13,7 +14,8 @@ from jobs.states import JobState
 
 from ...config import settings
 from ...extensions import db
-from ...models import Attempt, Encode, Hold, Job, Rendition, Video, Worker
+from ...models import Encode, Hold, Job, Rendition, Video, Worker
+from ...services.at_work import AtWork, jobs_at_work
 from ...services.control import UNFINISHED
 from ...services.worker_facts import encoding_kind, slots_of
 from ...services.workers import QUEUE
@@ -71,39 +73,32 @@ def _preferred(kinds: dict[str, DeviceKind]) -> DeviceKind:
 
 
 def _add_running(columns: dict[DeviceKind, Column], kinds: dict[str, DeviceKind]) -> None:
-    query = (
-        select(Job, Attempt.worker_name, Video)
-        .join(Attempt, Attempt.id == Job.attempt_id)
-        .join(Video, Video.id == Job.video_id)
-        .where(Job.state == JobState.LEASED)
-        .order_by(Job.attempt_id)
-    )
-    for job, worker_name, video in db.session.execute(query):
-        kind = kinds.get(job.worker_id or "", DeviceKind.CPU) if job.kind == ENCODE else DeviceKind.CPU
-        columns[kind].running.append(_running(job, worker_name, video))
+    for job in jobs_at_work():
+        kind = kinds.get(job.worker_id, DeviceKind.CPU) if job.kind == ENCODE else DeviceKind.CPU
+        columns[kind].running.append(_running(job))
 
 
-def _running(job: Job, worker_name: str, video: Video) -> Running:
-    progress = job.progress or {}
-    length = max(1, job.end_segment - job.first_segment)
-    at = int(progress.get("segment", job.first_segment)) - job.first_segment
-    fraction = min(1.0, max(0.0, (at + float(progress.get("fraction", 0.0))) / length))
-    speed = progress.get("speed")
-    left_s = (1 - fraction) * length * settings().hls_segment_duration / speed if speed else None
+def _running(job: AtWork) -> Running:
+    left_s = (1 - job.fraction) * job.length * settings().hls_segment_duration
     return Running(
-        attempt_id=job.attempt_id or 0,
-        video_id=video.id,
-        title=video.title,
-        poster_url=links.poster_url(video),
-        worker_name=worker_name,
-        words=OTHER_WORK.get(job.kind) or _rungs(job.renditions),
-        fraction=fraction,
-        left_s=left_s,
+        attempt_id=job.attempt_id,
+        video_id=job.video.id,
+        title=job.video.title,
+        poster_url=links.poster_url(job.video),
+        worker_name=job.worker_name,
+        words=work_words(job.kind, job.renditions),
+        fraction=job.fraction,
+        left_s=left_s / job.speed if job.speed else None,
         gives_back=job.place >= PAUSED,
     )
 
 
-def _rungs(names: list[str]) -> str:
+def work_words(kind: str, renditions: Sequence[str]) -> str:
+    """What a job makes."""
+    return OTHER_WORK.get(kind) or _rungs(renditions)
+
+
+def _rungs(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) < 3 else f"{names[0]} to {names[-1]}"
 
 

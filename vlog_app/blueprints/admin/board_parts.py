@@ -22,6 +22,12 @@ LANES = {
 }
 
 
+def ticks_at(fraction: float) -> list[str]:
+    """States of the ticks of work that is `fraction` (0..1) done."""
+    done = int(fraction * TICKS)
+    return ["done"] * done + ["moving"][: TICKS - done] + [""] * (TICKS - done - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """One film with work that waits."""
@@ -50,8 +56,7 @@ class Running:
 
     @property
     def ticks(self) -> list[str]:
-        done = int(self.fraction * TICKS)
-        return ["done"] * done + ["moving"][: TICKS - done] + [""] * (TICKS - done - 1)
+        return ticks_at(self.fraction)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from ...models import Encode, Rendition, Video
 from ...services import admin_sessions
 from ...services.events import EventKind
 from ...services.grid import AUDIO_WEIGHT, whole_percent
-from ...services.live import Change, Hub, HubFull, Subscription, hub
+from ...services.live import Change, HubFull, Subscription, hub
 from .auth import COOKIE
 from .blueprint import blueprint
 
@@ -36,9 +36,11 @@ STATUS_WORDS = {
 @blueprint.get("/api/events/progress")
 @limiter.exempt
 def progress_events() -> Response:
+    return answer(VideoStream(_wanted_ids()))
+
+
+def answer(stream: Stream) -> Response:
     """A stream until the reader leaves, signs out or the server ends. 503 when too many are open: then poll."""
-    wanted = _wanted_ids()
-    stream = _Stream(current_app._get_current_object(), hub(), wanted)  # type: ignore[attr-defined]
     try:
         first = stream.open()
     except HubFull:
@@ -64,22 +66,32 @@ def _wanted_ids() -> frozenset[int] | None:
     return frozenset(int(part) for part in parts)
 
 
-class _Stream:
+class Stream:
     """One open stream: subscribes, speaks, looks every heartbeat whether the reader is still signed in."""
 
-    def __init__(self, app: Flask, hub: Hub, wanted: frozenset[int] | None) -> None:
-        self.app = app
+    def __init__(self, wanted: frozenset[int] | None = None) -> None:
+        self.app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
         self.wanted = wanted
         self.token = request.cookies.get(COOKIE) if g.signed_in else None
         self.heartbeat_s = settings().sse_heartbeat_interval
         self.retry_ms = settings().sse_reconnect_timeout_ms
-        self._manager = hub.subscribe(wanted)
+        self._manager = hub().subscribe(wanted)
         self._subscription: Subscription | None = None
+
+    def first_words(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def tell(self, change: Change | None) -> Iterator[str]:
+        """What to say when something happened to a video, or (None) nothing did for `wait_s()`."""
+        raise NotImplementedError
+
+    def wait_s(self) -> float:
+        return BEAT_S
 
     def open(self) -> str:
         """Subscribes before the first numbers are read, so that no change falls between. Raises HubFull."""
         self._subscription = self._manager.__enter__()
-        return f"retry: {self.retry_ms}\n" + _event("initial", {"progress": read_progress(self.wanted)})
+        return f"retry: {self.retry_ms}\n" + event("initial", self.first_words())
 
     def close(self) -> None:
         if self._subscription is not None:
@@ -88,40 +100,54 @@ class _Stream:
 
     def run(self, first: str) -> Iterator[str]:
         yield first
-        last_beat, told_at = time.monotonic(), dict[int, float]()
+        said_at = looked_at = time.monotonic()
         while (subscription := self._subscription) is not None and not subscription.is_closed:
-            change = subscription.next(BEAT_S)
-            if change is not None:
-                yield from self._tell(change, told_at)
-            if time.monotonic() - last_beat >= self.heartbeat_s:
-                last_beat = time.monotonic()
+            for words in self.tell(subscription.next(self.wait_s())):
+                said_at = time.monotonic()
+                yield words
+            if time.monotonic() - looked_at >= self.heartbeat_s:
+                looked_at = said_at = time.monotonic()
                 if not self._may_stay():
                     return
-                yield _event("heartbeat", {"timestamp": _timestamp()})
-            elif change is None:
-                yield _event("beat", {})
-
-    def _tell(self, change: Change, told_at: dict[int, float]) -> Iterator[str]:
-        yield _event("changed", {"video_id": change.video_id, "kinds": sorted(change.kinds)})
-        ended = change.kinds & {EventKind.READY, EventKind.FAILED, EventKind.CANCELLED}
-        if not ended and time.monotonic() - told_at.get(change.video_id, 0.0) < PROGRESS_EVERY_S:
-            return
-        told_at[change.video_id] = time.monotonic()
-        with self.app.app_context():
-            numbers = read_progress(frozenset({change.video_id})).get(str(change.video_id))
-        if numbers is None:
-            return
-        yield _event("progress", numbers)
-        if EventKind.READY in change.kinds:
-            yield _event("job_completed", numbers)
-        elif ended:
-            yield _event("job_failed", numbers)
+                yield event("heartbeat", {"timestamp": timestamp()})
+            elif time.monotonic() - said_at >= BEAT_S:
+                said_at = time.monotonic()
+                yield event("beat", {})
 
     def _may_stay(self) -> bool:
         if self.token is None:  # let in by header, or no login is asked for
             return True
         with self.app.app_context():
             return admin_sessions.is_signed_in(self.token, admin_sessions.utc_now())
+
+
+class VideoStream(Stream):
+    """Tells of videos: which one changed, and its numbers."""
+
+    def __init__(self, wanted: frozenset[int] | None) -> None:
+        super().__init__(wanted)
+        self._told_at: dict[int, float] = {}
+
+    def first_words(self) -> dict[str, Any]:
+        return {"progress": read_progress(self.wanted)}
+
+    def tell(self, change: Change | None) -> Iterator[str]:
+        if change is None:
+            return
+        yield event("changed", {"video_id": change.video_id, "kinds": sorted(change.kinds)})
+        ended = change.kinds & {EventKind.READY, EventKind.FAILED, EventKind.CANCELLED}
+        if not ended and time.monotonic() - self._told_at.get(change.video_id, 0.0) < PROGRESS_EVERY_S:
+            return
+        self._told_at[change.video_id] = time.monotonic()
+        with self.app.app_context():
+            numbers = read_progress(frozenset({change.video_id})).get(str(change.video_id))
+        if numbers is None:
+            return
+        yield event("progress", numbers)
+        if EventKind.READY in change.kinds:
+            yield event("job_completed", numbers)
+        elif ended:
+            yield event("job_failed", numbers)
 
 
 def read_progress(wanted: frozenset[int] | None) -> dict[str, dict[str, Any]]:
@@ -153,7 +179,7 @@ def _progress(video: Video, encode: Encode, renditions: list[Rendition]) -> dict
         "qualities": [_quality(row) for row in renditions if row.is_rung],
         "status": STATUS_WORDS.get(video.state, "failed"),
         "last_error": video.error_message,
-        "timestamp": _timestamp(),
+        "timestamp": timestamp(),
     }
 
 
@@ -163,9 +189,9 @@ def _quality(row: Rendition) -> dict[str, Any]:
     return {"name": row.name, "status": status, "progress": percent}
 
 
-def _event(name: str, data: dict[str, Any]) -> str:
+def event(name: str, data: dict[str, Any]) -> str:
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
 
 
-def _timestamp() -> str:
+def timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -21,7 +21,7 @@ from jobs.layout import Priority
 from ...config import settings
 from ...extensions import db
 from ...models import Attempt, Encode, Event, Job, Rendition, Video
-from ...services import wakeup
+from ...services import fleet, wakeup
 from ...services.control import UNFINISHED
 from ...services.grid import Grid, read_grid
 from ...services.media_files import video_folder
@@ -66,6 +66,11 @@ class Shell:
         return db.session.scalar(select(func.count(Encode.id)).where(Encode.state.in_(UNFINISHED))) or 0
 
     @cached_property
+    def workers(self) -> int:
+        """Those that are up."""
+        return sum(member.state.is_up for member in fleet.roster())
+
+    @cached_property
     def storage(self) -> Storage | None:
         try:
             disk = shutil.disk_usage(settings().storage_path)
@@ -86,8 +91,12 @@ class Shell:
         host = urlsplit(request.host_url)
         if host.port != settings().admin_port:
             return f"{host.scheme}://{host.hostname}/"
-        name = f"[{host.hostname}]" if ":" in (host.hostname or "") else host.hostname
-        return f"{host.scheme}://{name}:{settings().public_port}/"
+        return address_of(host.scheme, host.hostname or "", settings().public_port)
+
+
+def address_of(scheme: str, host: str, port: int) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}:{port}/"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from ...config import settings
 from ...extensions import limiter
 from ...services import fleet, queue, whole
 from ...services import workers as workers_service
-from ...services.fleet import Member, SignOfLife
+from ...services.fleet import SignOfLife
+from ..fleet_json import iso, member_json
 from . import auth
 from .wire import FACTS_BYTES, EmptyBody, Greeting, Heartbeat, Registration, Switch, read_json
 
@@ -56,7 +57,7 @@ def register() -> Response:
 def list_workers() -> Response:
     members = fleet.roster()
     return jsonify(
-        workers=[as_json(member) for member in members],
+        workers=[member_json(member) for member in members],
         total_count=len(members),
         active_count=sum(member.state.is_up for member in members),
         offline_count=sum(member.state is fleet.WorkerState.OFFLINE for member in members),
@@ -65,7 +66,7 @@ def list_workers() -> Response:
 
 @owners.get("/workers/<worker_id>")
 def one_worker(worker_id: str) -> Response:
-    return jsonify(as_json(fleet.member(worker_id)))
+    return jsonify(member_json(fleet.member(worker_id)))
 
 
 @owners.post("/workers/<worker_id>/revoke")
@@ -108,7 +109,7 @@ def heartbeat() -> Response:
         server_time=datetime.now(UTC).isoformat(),
         worker_status=member.state.value,
         current_job_id=member.job_id,
-        last_heartbeat_recorded=_iso(member.worker.heartbeat_at),
+        last_heartbeat_recorded=iso(member.worker.heartbeat_at),
         **versions(body.code_version),
     )
 
@@ -141,26 +142,3 @@ def _metadata(body: Heartbeat) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def versions(code_version: str | None) -> dict[str, Any]:
     return {"required_version": VERSION, "version_ok": speaks_our_version(code_version)}
-
-
-def as_json(member: Member) -> dict[str, Any]:
-    worker = member.worker
-    return {
-        "id": worker.id,
-        "worker_id": worker.id,
-        "worker_name": worker.name,
-        "worker_type": worker.kind,
-        "status": member.state.value,
-        "registered_at": _iso(worker.registered_at),
-        "last_heartbeat": _iso(worker.heartbeat_at),
-        "current_job_id": member.job_id,
-        "current_video_slug": member.video_slug,
-        "capabilities": worker.capabilities,
-        "metadata": worker.about,
-        "code_version": worker.code_version,
-        "facts": worker.facts,
-    }
-
-
-def _iso(when: datetime | None) -> str | None:
-    return when.isoformat() if when else None

@@ -150,9 +150,10 @@ class ProgressBody(Strict):
     segment: int = Field(ge=0, le=10_000_000)
     fraction: float = Field(ge=0, le=1)
     speed: float | None = Field(None, ge=0, le=1e6)
+    device: str | None = Field(None, pattern=r"^[a-z0-9:]{1,32}$")
 
     def progress(self) -> JobProgress:
-        return JobProgress(self.segment, self.fraction, self.speed)
+        return JobProgress(self.segment, self.fraction, self.speed, self.device)
 
 
 class RenewBody(Strict):

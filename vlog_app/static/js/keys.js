@@ -1,6 +1,6 @@
 // Keys of the owner's pages, and questions before something is stopped. Letters never act in fields.
 const OFF = "vlog.keys.off"; // letter keys can be turned off: they get in the way of speech input
-const GO = { u: "/upload", v: "/videos", q: "/queue" };
+const GO = { u: "/upload", v: "/videos", q: "/queue", w: "/workers" };
 let isGoing = false;
 let row = -1;
 

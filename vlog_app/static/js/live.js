@@ -1,6 +1,7 @@
 // Live pages. The server's stream says which video changed; htmx fetches that part. Without a stream: every 5 s.
 // Elements: [data-live="1,2"] names the videos of this page ("*" is every video), [data-live-video] a part that can be
 // fetched anew ("*": whenever any video changed),
+// [data-live-stream] beside data-live: a stream of its own, where every event means that the parts are to be fetched,
 // [data-live-mark] the word that says how fresh the page is.
 import { rewriteClocks, clockNow } from "./clock.js";
 
@@ -16,6 +17,8 @@ let isLive = false;
 let pollTimer = 0;
 
 const videoIds = () => document.querySelector("[data-live]")?.dataset.live ?? "";
+const streamUrl = (ids) => document.querySelector("[data-live-stream]")?.dataset.liveStream
+  ?? (ids === "*" ? "/api/events/progress" : `/api/events/progress?video_ids=${ids}`);
 const partsOf = (id) => document.querySelectorAll(id ? `[data-live-video="${CSS.escape(id)}"]` : "[data-live-video]");
 
 function say(state, words) {
@@ -59,12 +62,16 @@ function lost() {
 function connect() {
   const ids = videoIds();
   if (!ids || document.hidden || source) return;
-  source = new EventSource(ids === "*" ? "/api/events/progress" : `/api/events/progress?video_ids=${ids}`);
+  source = new EventSource(streamUrl(ids));
   for (const name of ["initial", "beat", "heartbeat", "progress"]) source.addEventListener(name, heard);
   source.addEventListener("changed", (event) => {
     heard();
     const { video_id: id } = JSON.parse(event.data);
     for (const key of [String(id), "*"]) partsOf(key).forEach(fetchPart);
+  });
+  source.addEventListener("worker_status", () => {
+    heard();
+    fetchAll();
   });
   source.addEventListener("initial", fetchAll); // what changed while nobody listened
   source.addEventListener("error", () => {

@@ -1,30 +1,32 @@
 // The queue under keys and mouse: Space lifts a film, arrows move it between priorities, Space drops it; or it is
 // dragged. While a reader is in the list nothing moves under them: news waits behind a button.
+import { keepSteady } from "./steady.js";
+
 const spoken = document.querySelector("[data-queue-spoken]");
 const news = document.querySelector("[data-queue-news]");
 const WORDS = { high: "high priority", normal: "normal priority", low: "low priority" };
 let lifted = null; // { row, from: lane, next: its neighbour }
 let dragged = null;
-let force = false; // the reader's own change is shown at once
-let focused = ""; // id of what had the focus before a swap
 
 const board = () => document.getElementById("board");
 const laneOf = (element) => element.closest("[data-lane]");
 const say = (words) => { spoken.textContent = words; };
 const order = (root) => [...root.querySelectorAll(".job")].map((row) => `${laneOf(row)?.dataset.lane ?? ""}:${row.id}`).join(" ");
-const isRead = () => lifted || dragged || board().querySelector("details[open]")
-  || board().matches(":hover") || board().contains(document.activeElement);
+const isBusy = () => Boolean(lifted || dragged || board().querySelector("details[open]"));
+const refresh = keepSteady({
+  id: "board",
+  order,
+  isBusy,
+  isRead: () => board().matches(":hover") || board().contains(document.activeElement),
+  onNews: (isWaiting) => { news.hidden = !isWaiting || Boolean(lifted || dragged); },
+  afterSwap: prepare,
+});
 
 function prepare() {
   for (const grip of document.querySelectorAll("[data-grip]")) {
     grip.hidden = false;
     grip.closest(".job").draggable = true;
   }
-}
-
-function refresh() {
-  news.hidden = true;
-  window.htmx?.trigger(board(), "changed");
 }
 
 function place(row, lane) {
@@ -42,9 +44,9 @@ async function drop(row, lane) {
     method: "POST", body: new URLSearchParams({ priority: wanted }), redirect: "manual", credentials: "same-origin",
   }).catch(() => null);
   say(answer?.type === "opaqueredirect" ? `“${title}” is at ${WORDS[wanted]} now.` : `“${title}” could not be moved. It stays where it was.`);
-  force = true;
-  refresh();
+  refresh(true);
 }
+
 function lift(row) {
   lifted = { row, from: laneOf(row), next: row.nextElementSibling };
   row.dataset.lifted = "";
@@ -103,10 +105,7 @@ document.addEventListener("click", (event) => {
     menu.open = true;
     menu.querySelector(".menu-item").focus();
   }
-  if (event.target.closest("[data-queue-show]")) {
-    force = true;
-    refresh();
-  }
+  if (event.target.closest("[data-queue-show]")) refresh(true);
 });
 document.addEventListener("focusout", () => setTimeout(() => {
   if (lifted && !lifted.row.contains(document.activeElement)) putBack();
@@ -139,20 +138,4 @@ document.addEventListener("dragend", () => {
   dragged = null;
 });
 
-document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.target.id !== "board" || event.detail.xhr.status !== 200) return;
-  const fresh = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html");
-  const hasMoved = order(fresh) !== order(board());
-  const isBusy = lifted || dragged || board().querySelector("details[open]");
-  if (!force && (isBusy || (hasMoved && isRead()))) {
-    event.detail.shouldSwap = false;
-    news.hidden = !hasMoved || Boolean(lifted || dragged);
-  } else news.hidden = true;
-  focused = document.activeElement?.id ?? "";
-  force = false;
-});
-document.addEventListener("htmx:afterSwap", () => {
-  prepare();
-  if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus({ preventScroll: true });
-});
 prepare();

@@ -1,4 +1,6 @@
 // "Copy link at 4:11": the address of this moment, copied. The button is only there when this script is.
+import { copy } from "./copying.js";
+
 const button = document.querySelector("[data-copy-link]");
 const video = document.querySelector("[data-player] video");
 
@@ -15,17 +17,6 @@ function now() {
 
 function label() {
   return now() > 0 ? `Copy link at ${clock(now())}` : "Copy link";
-}
-
-async function copy(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // Plain http on a home network has no clipboard API.
-  const field = Object.assign(document.createElement("textarea"), { value: text, className: "visually-hidden" });
-  document.body.append(field);
-  field.select();
-  const copied = document.execCommand("copy");
-  field.remove();
-  if (!copied) throw new Error("not copied");
 }
 
 if (button) {
