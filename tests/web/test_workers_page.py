@@ -93,7 +93,7 @@ def test_who_is_not_here_stands_apart(admin_client: FlaskClient) -> None:
         assert f">{name}</a></h3>" in away and f">{name}</a></h3>" not in here
 
 
-def test_totals_count_what_is_heard_and_name_what_is_not(admin_client: FlaskClient) -> None:
+def test_totals_count_what_is_heard_and_name_what_is_not(database: str, admin_client: FlaskClient) -> None:
     make_crew()
     page = admin_client.get("/workers").text
     total = re.search(r'<div id="total-nvidia">.*?</div>', page, re.S)
