@@ -220,7 +220,7 @@ X265_PRESETS = {
     "medium": "fast",
 }
 # From 10 on SVT-AV1 shows parts of other pictures where much moves at a low rate (seen with numbered frames), and
-# needs twice the bytes of 9 for it.
+# needs more bytes than 9 for it; figures in docs/measured.md.
 SVT_PRESETS = {"ultrafast": 9, "superfast": 9, "veryfast": 9, "faster": 8, "fast": 8, "medium": 7}
 X265_SLOWEST, SVT_SLOWEST = "medium", 5
 # x264's number for the same picture -> theirs (measured at equal PSNR; AV1 counts to 63).
