@@ -7,12 +7,14 @@ from pathlib import Path
 
 
 def camera_like(ffmpeg: str, folder: Path, seconds: float, height: int) -> Path:
-    """H.264 and AAC in MP4 at about what a camera makes: 12 Mb/s at 1080p30."""
+    """H.264 and AAC in MP4 as a camera makes it: 13.7 Mb/s at 1080p30, with CABAC and deblocking, which cost a decoder
+    most.
+    """
     path = folder / f"camera-{height}-{seconds:.0f}.mp4"
     if path.exists():
         return path
     size = f"{height * 16 // 9}x{height}"
-    rate = 12_000_000 * height * height // (1080 * 1080)
+    rate = 13_700_000 * height * height // (1080 * 1080)
     # Small grained tiles, enlarged and turned: edges everywhere, and all of them move.
     picture = (
         f"testsrc2=s=640x360:r=30:d={seconds},rotate=t/9,noise=alls=18:allf=t,scale={size.replace('x', ':')}"
@@ -20,7 +22,7 @@ def camera_like(ffmpeg: str, folder: Path, seconds: float, height: int) -> Path:
     argv = [
         *(ffmpeg, "-nostdin", "-v", "error", "-f", "lavfi", "-i", picture),
         *("-f", "lavfi", "-i", f"anoisesrc=c=pink:a=0.3:r=48000:d={seconds}"),
-        *("-c:v", "libx264", "-preset", "ultrafast", "-g", "60", "-bf", "2", "-pix_fmt", "yuv420p"),
+        *("-c:v", "libx264", "-preset", "veryfast", "-g", "60", "-bf", "0", "-pix_fmt", "yuv420p"),
         *("-b:v", str(rate), "-maxrate", str(rate * 3 // 2), "-bufsize", str(rate * 2)),
         *("-c:a", "aac", "-b:a", "128k", "-movflags", "+faststart", str(path)),
     ]

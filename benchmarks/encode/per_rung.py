@@ -2,7 +2,8 @@
 
     python -m benchmarks.encode.per_rung [--seconds 30] [--height 1080] [--preset veryfast] [--rounds 1] [--fit]
 
-Same presets, rates and segment length on both sides; the usual way also encodes the sound into every rung.
+Same presets, rates and segment length on both sides; the usual way leaves the number of threads to ffmpeg and encodes
+the sound into every rung.
 `--fit` makes a source that may be copied as the top rung. Rounds alternate, medians are reported; only the ratio
 means anything.
 """
@@ -52,21 +53,16 @@ def _one_rung(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPlan, f
     return [
         *(ffmpeg, "-nostdin", "-v", "error", "-i", str(source), "-map", "0:v:0", "-map", "0:a:0?"),
         *("-vf", f"scale={row.width}:{row.height}"),
-        *encoder_arguments(ffmpeg, plan, row),
-        *(
-            "-c:a",
-            "aac",
-            "-b:a",
-            "128k",
-            "-f",
-            "hls",
-            "-hls_time",
-            str(plan.segment_s),
-            "-hls_list_size",
-            "0",
-        ),
+        *_without_threads(encoder_arguments(ffmpeg, plan, row)),
+        *("-c:a", "aac", "-b:a", "128k"),
+        *("-f", "hls", "-hls_time", str(plan.segment_s), "-hls_list_size", "0"),
         *("-hls_segment_filename", str(out / "%04d.ts"), str(out / "x.m3u8")),
     ]
+
+
+def _without_threads(argv: list[str]) -> list[str]:
+    at = argv.index("-threads")
+    return argv[:at] + argv[at + 2 :]
 
 
 def report(plan: EncodePlan, preset: str, pairs: list[tuple[float, float]]) -> None:
