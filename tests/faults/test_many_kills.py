@@ -1,6 +1,6 @@
 """Kills by the hundred, over random films, formats, segment and chunk lengths. Seeded: a failure comes again.
 
-An hour on two cores: `./test -m slow tests/faults/test_many_kills.py`; KILLS=50 in the environment for fewer, SEED=1 for others.
+An hour on two cores: `./test -m slow tests/faults/test_many_kills.py`; KILLS=50 before it does fewer, SEED=1 others.
 """
 
 from __future__ import annotations
