@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
 from encoder.errors import StorageFull
@@ -20,7 +20,7 @@ from jobs.states import AttemptOutcome, JobState, Verdict
 from ..config import settings
 from ..extensions import transaction
 from ..models import Attempt, Hold, Job, Worker
-from .clock import database_now
+from .clock import NOW, database_now, note_now
 
 QUEUE = "queue"
 FIRST_WAIT_S = 60.0
@@ -38,9 +38,33 @@ class Judgement:
     excused_jobs: list[Job] = field(default_factory=list)
 
 
-def may_take(session: Session, row: Worker | None, now: datetime) -> bool:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How things stand for a worker that asks for work. `row` None: nobody has heard of it."""
+
+    now: datetime
+    row: Worker | None
+    is_queue_held: bool
+
+
+_here = select(NOW.label("now"), exists().where(Hold.name == QUEUE).label("is_held")).subquery()
+_STANDING = (
+    select(_here.c.now, _here.c.is_held, Worker)
+    .select_from(_here)
+    .outerjoin(Worker, Worker.id == bindparam("worker_id"))
+)
+
+
+def standing_of(session: Session, worker_id: str) -> Standing:
+    """Everything there is to ask, in one statement."""
+    row = session.execute(_STANDING, {"worker_id": worker_id}).one()
+    return Standing(note_now(session, row.now), row.Worker, row.is_held)
+
+
+def may_take(session: Session, standing: Standing) -> bool:
     """A worker nobody has heard of is as good as any."""
-    if session.get(Hold, QUEUE) is not None:
+    row, now = standing.row, standing.now
+    if standing.is_queue_held:
         return False
     if row is None:
         return True
@@ -57,12 +81,12 @@ def is_probe(row: Worker | None) -> bool:
     return row is not None and row.paused_at is not None
 
 
-def begin_probe(session: Session, worker_id: str, now: datetime) -> bool:
+def begin_probe(session: Session, standing: Standing) -> bool:
     """Before a lease: True unless this is a paused worker whose probe another slot has just begun."""
-    row = session.get(Worker, worker_id)
+    row, now = standing.row, standing.now
     if row is None or not is_probe(row):
         return True
-    mine = Worker.id == worker_id, Worker.probe_at == row.probe_at, Worker.probes == row.probes
+    mine = Worker.id == row.id, Worker.probe_at == row.probe_at, Worker.probes == row.probes
     until = now + timedelta(seconds=_wait_s(row.probes + 1))
     moved = session.execute(update(Worker).where(*mine).values(probe_at=until, probes=row.probes + 1))
     return bool(moved.rowcount == 1)  # type: ignore[attr-defined]
