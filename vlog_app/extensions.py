@@ -81,9 +81,16 @@ def _begin_sqlite(connection: Connection) -> None:
 def glance() -> Iterator[Connection]:
     """Read outside of any transaction: one round trip a statement, and nothing is held between or afterwards."""
     with db.engine.connect() as connection:
-        if connection.dialect.name != "sqlite":
-            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-        yield connection
+        if connection.dialect.name == "sqlite":
+            yield connection
+            return
+        driver: Any = connection.connection.dbapi_connection
+        driver.autocommit = True  # SQLAlchemy's own switch asks the server each time
+        try:
+            yield connection
+        finally:
+            if not driver.closed:
+                driver.autocommit = False
 
 
 @contextmanager

@@ -42,14 +42,12 @@ def test_a_poll_that_finds_nothing_asks_for_the_key_and_for_the_queue(
     assert len(asked) == 2
 
 
-def test_a_claim_is_ten_statements(
-    atlas: RemoteWorker, asked: list[str], server: Flask, film: Video
-) -> None:
+def test_a_claim_is_seven_statements(atlas: RemoteWorker, asked: list[str], server: Flask, film: Video) -> None:
     assert atlas.claim("encode") is not None
     asked.clear()
     assert atlas.claim("encode") is not None
-    on_sqlite = 3  # it looks before it takes the one lock for all that write
-    assert len(asked) == 10 + (on_sqlite if _is_sqlite(server) else 0)
+    on_sqlite = 1  # it looks before it takes the one lock for all that write
+    assert len(asked) == 7 + (on_sqlite if _is_sqlite(server) else 0)
 
 
 def test_progress_is_eight_statements(

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Text, bindparam, cast, exists, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from jobs.contract import Slot, WorkerInfo
 from jobs.layout import ENCODE, TAKES_TURNS, WHOLE, Priority, Rank, place_of
@@ -23,7 +23,7 @@ from ..config import settings
 from ..extensions import glance
 from ..models import Attempt, Job, Worker
 from .worker_facts import GPU_WORDS, encodes_on_gpu, slots_of
-from .workers import Standing, failed_lately, is_probe, may_take
+from .workers import STANDING, Asker, Standing, failed_lately, is_probe, may_take
 
 STAY_TURNS = 3  # a film may be this much ahead of the one whose turn it is, for a worker that has its source
 
@@ -41,39 +41,55 @@ IS_NOT_FOR_A_GPU_YET = or_(Job.kind != ENCODE, Job.rank < Rank.FIRST, Job.not_be
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look at the queue saw: the job that the worker has by this name already, and whether there is any for its
-    slot, whoever may have it.
+    """What a look at the queue saw. `given_id`: the job that the worker has by this name already. `is_anything`: there
+    is a job for its slot, whoever may have it. `may_be_gpus`: some other worker speaks of a GPU.
     """
 
+    standing: Standing
     given_id: int | None
     is_anything: bool
+    may_be_gpus: bool
 
 
+_other = aliased(Worker)
 _GIVEN = Job.lease_token == bindparam("token"), Job.worker_id == bindparam("worker_id")
-_LOOK = select(
+# A first look by the database, so that the facts of a fleet without GPUs are not read for every claim.
+_SPEAKS_OF_A_GPU = (
+    _other.id != bindparam("worker_id"),
+    _other.stopped_at.is_(None),
+    _other.paused_at.is_(None),
+    _other.drain_requested_at.is_(None),
+    or_(
+        *(cast(_other.facts, Text).contains(f'"{word}"') for word in GPU_WORDS),
+        cast(_other.capabilities, Text).contains('"hwaccel_enabled"'),
+    ),
+)
+_LOOK = STANDING.add_columns(
     select(Job.id).where(Job.state == JobState.LEASED, *_GIVEN).limit(1).scalar_subquery(),
     exists(select(Job.id).where(*QUEUED_FOR_SLOT)),
+    exists(select(_other.id).where(*_SPEAKS_OF_A_GPU)),
 )
 
 
 def look(worker_id: str, slot: Slot, token: str | None) -> Look:
     """One statement, no lock, no transaction: what a poll of an idle site costs."""
+    names = {"worker_id": worker_id, "token": token, **_names_of(slot)}
     with glance() as connection:
-        row = connection.execute(_LOOK, {"worker_id": worker_id, "token": token, **_names_of(slot)}).one()
-    return Look(*row)
+        row = connection.execute(_LOOK, names).one()
+    return Look(Standing.of(row), *row[-3:])
 
 
 def find_candidate(
-    session: Session, worker: WorkerInfo, slot: Slot, standing: Standing, job_id: int | None = None
+    session: Session, worker: WorkerInfo, slot: Slot, seen: Look, job_id: int | None = None
 ) -> int | None:
     """The job to lease next, or only that one, locked where the database can lock a row; None when there is nothing
     for this slot.
     """
-    if not may_take(session, standing):
+    row, now = seen.standing.row, seen.standing.now
+    if not may_take(session, seen.standing):
         return None
-    row, now = standing.row, standing.now
     facts = row.facts if row and not worker.facts else worker.facts
-    leaves = _leaves_work_to_a_gpu(session, facts, worker.id, slot, now)
+    leaves = seen.may_be_gpus and _leaves_work_to_a_gpu(session, facts, worker.id, slot, now)
     names = _names_of(slot) | {"now": now, "since": now - timedelta(seconds=settings().gpu_head_start)}
     if job_id is not None:
         return session.scalar(_that_one(leaves), names | {"job_id": job_id})
@@ -93,6 +109,16 @@ def _names_of(slot: Slot) -> dict[str, Any]:
         "first_place": place_of(slot.min_rank, Priority.HIGH),
         "last_place": place_of(slot.max_rank, Priority.LOW),
     }
+
+
+_ITS_FILM = (
+    select(Job.video_id)
+    .join(Attempt, Attempt.job_id == Job.id)
+    .where(Attempt.worker_id == bindparam("worker_id"), Job.kind == ENCODE)
+    .order_by(Attempt.id.desc())
+    .limit(1)
+    .cte("its_film")
+)
 
 
 # --- the statements ------------------------------------------------------------------------------------------
@@ -127,28 +153,18 @@ def _elsewhere(leaves: bool) -> Select[int]:
 @cache
 def _near_or_first(leaves: bool) -> Select[int]:
     """The next piece of the film this worker encoded last, when that is not far ahead of its turn; else the first."""
-    its_film = (
-        select(Job.video_id)
-        .join(Attempt, Attempt.job_id == Job.id)
-        .where(Attempt.worker_id == bindparam("worker_id"), Job.kind == ENCODE)
-        .order_by(Attempt.id.desc())
-        .limit(1)
-        .cte("its_film")
-    )
     columns = select(Job.place, Job.turn, Job.video_id, Job.rank).where(*_wanted(leaves))
     best = columns.order_by(*IN_ORDER).limit(1).cte("best")
-    near = (
-        select(Job.id)
-        .join(its_film, Job.video_id == its_film.c.video_id)
-        .join(best, Job.place == best.c.place)
-        .where(
-            *_wanted(leaves),
-            Job.turn.between(best.c.turn, best.c.turn + STAY_TURNS),
-            best.c.video_id != its_film.c.video_id,
-            best.c.rank.in_(TAKES_TURNS),
-        )
+    reach = (
+        select(best.c.place, best.c.turn, (best.c.turn + STAY_TURNS).label("last"), _ITS_FILM.c.video_id)
+        .where(best.c.video_id != _ITS_FILM.c.video_id, best.c.rank.in_(TAKES_TURNS))
+        .cte("reach")
     )
-    return select(func.coalesce(_locked(near).scalar_subquery(), _first(leaves).scalar_subquery()))
+    # Each as a value of its own: the database then goes straight to these few rows of the queue.
+    place, first, last, video = (select(column).scalar_subquery() for column in reach.c)
+    near = Job.place == place, Job.turn.between(first, last), Job.video_id == video
+    nearest = _locked(select(Job.id).where(*_wanted(leaves), *near))
+    return select(func.coalesce(nearest.scalar_subquery(), _first(leaves).scalar_subquery()))
 
 
 # --- idle GPUs -----------------------------------------------------------------------------------------------
@@ -165,13 +181,6 @@ def _leaves_work_to_a_gpu(
     return is_gpu_idle(session, worker_id, now)
 
 
-# A first look by the database, so that the facts of a fleet without GPUs are not read for every claim.
-_SPEAKS_OF_A_GPU = or_(
-    *(cast(Worker.facts, Text).contains(f'"{word}"') for word in GPU_WORDS),
-    cast(Worker.capabilities, Text).contains('"hwaccel_enabled"'),
-)
-
-
 def is_gpu_idle(session: Session, but: str, now: datetime) -> bool:
     """Is there a worker, another than `but`, that could encode on a GPU at once?"""
     since = now - timedelta(seconds=2 * settings().worker_heartbeat_interval)
@@ -182,13 +191,12 @@ def is_gpu_idle(session: Session, but: str, now: datetime) -> bool:
         Worker.paused_at.is_(None),
         Worker.drain_requested_at.is_(None),
     )
-    query = select(Worker).where(*here, _SPEAKS_OF_A_GPU)
-    others = [other for other in session.scalars(query) if has_gpu(other)]
+    others = [other for other in session.scalars(select(Worker).where(*here)) if has_gpu(other)]
     busy = _encodes_running(session) if others else {}
     return any(busy.get(other.id, 0) < slots_of(other.facts) for other in others)
 
 
-def has_gpu(worker: Worker) -> bool:
+def has_gpu(worker: Worker | Asker) -> bool:
     """By what it found on its host, or, for a worker of an existing installation, by its word."""
     return encodes_on_gpu(worker.facts) or worker.capabilities.get("hwaccel_enabled") is True
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from sqlalchemy import Text, bindparam, cast, insert, select
+from sqlalchemy import Text, bindparam, cast, exists, insert, select
 from sqlalchemy.orm import Session
 
 from encoder.choice import Footage
@@ -21,8 +21,19 @@ from ..models.types import table_of
 
 FILMS_KEPT = 256  # plans and sources that stay read; each job of a film asks for the same
 
+# Rarely: of most jobs nothing is in, and then there is nothing to list.
+_IS_BEGUN = exists(
+    select(Segment.index)
+    .join(Rendition, Rendition.id == Segment.rendition_id)
+    .where(
+        Rendition.encode_id == Job.encode_id,
+        Segment.index >= Job.first_segment,
+        Segment.index < Job.end_segment,
+    )
+    .correlate(Job)
+)
 _OFFER = (
-    select(Job, Encode.state, cast(Encode.plan, Text), cast(Video.source, Text))
+    select(Job, Encode.state, cast(Encode.plan, Text), cast(Video.source, Text), _IS_BEGUN)
     .join(Encode, Encode.id == Job.encode_id)
     .join(Video, Video.id == Job.video_id)
     .where(Job.id == bindparam("job_id"))
@@ -74,8 +85,9 @@ def read_offer(session: Session, job_id: int) -> Offer:
     row = session.execute(_OFFER, {"job_id": job_id}).first()
     if row is None:
         raise LeaseLost("this job is not wanted any more")
-    job, state, plan, source = row
-    return Offer(job, state, _plan(plan), _footage(source), done_segments(session, job))
+    job, state, plan, source, is_begun = row
+    done = done_segments(session, job) if is_begun else frozenset()
+    return Offer(job, state, _plan(plan), _footage(source), done)
 
 
 def claim_of(session: Session, job: Job, token: str) -> Claim:

@@ -6,16 +6,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
 
 from ..models.types import UtcDateTime
 
 SHIFT_KEY = "vlog.clock_shift_s"  # tests move the clock with it
 
 
-class _Now(ColumnElement[datetime]):
+class _Now(FunctionElement[datetime]):
+    name = "database_now"
     type = UtcDateTime()
     inherit_cache = True
 
@@ -30,7 +32,7 @@ def _on_sqlite(_now: _Now, _compiler: Any, **_more: Any) -> str:
     return "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 
 
-#: To read the clock with something else, in one statement. Give what came out to `note_now`.
+#: To read the clock with something else, in one statement. What comes out goes through `shifted`.
 NOW = _Now()
 _READ = select(NOW)
 
@@ -40,13 +42,14 @@ def database_now(session: Session) -> datetime:
     writes it is read once.
     """
     noted: datetime | None = session.info.get("vlog_now")
-    return noted or note_now(session, session.execute(_READ).scalar_one())
-
-
-def note_now(session: Session, read: datetime) -> datetime:
-    """The time, and for the rest of the transaction that writes: what was read of `NOW`."""
-    shift_s: float = current_app.config.get(SHIFT_KEY, 0.0)
-    now = read + timedelta(seconds=shift_s)
+    if noted is not None:
+        return noted
+    now = shifted(session.execute(_READ).scalar_one())
     if session.info.get("vlog_write"):
         session.info["vlog_now"] = now
     return now
+
+
+def shifted(read: datetime) -> datetime:
+    shift_s: float = current_app.config.get(SHIFT_KEY, 0.0)
+    return read + timedelta(seconds=shift_s)

@@ -63,14 +63,16 @@ def claim_next_job(
     seen = look(worker.id, slot, token)
     if seen.given_id is not None:
         return _given(seen.given_id, token or "")
-    if not seen.is_anything or (settings().uses_sqlite and _finds_nothing(worker, slot, job_id)):
+    if not seen.is_anything:
+        return None
+    # SQLite has one lock for all that write: worth a second look before it is taken.
+    if settings().uses_sqlite and find_candidate(db.session(), worker, slot, seen, job_id) is None:
         return None
     with transaction() as session:
-        standing = standing_of(session, worker.id)
-        found = find_candidate(session, worker, slot, standing, job_id)
-        if found is None or not begin_probe(session, standing):
+        found = find_candidate(session, worker, slot, seen, job_id)
+        if found is None or not begin_probe(session, seen.standing):
             return None
-        claim = _lease(session, found, worker, standing.now, token or secrets.token_hex(16))
+        claim = _lease(session, found, worker, seen.standing.now, token or secrets.token_hex(16))
     if claim is not None and encodes_on_gpu(worker.facts):
         wakeup.ring(())  # whoever left this to the GPU need not wait for it with the rest
     return claim
@@ -95,12 +97,6 @@ def _given(job_id: int, token: str) -> Claim | None:
         return read_offer(db.session(), job_id).claim(token)
     except LeaseLost:
         return None  # its film was deleted since
-
-
-def _finds_nothing(worker: WorkerInfo, slot: Slot, job_id: int | None) -> bool:
-    """SQLite has one lock for all that write: worth a second look before it is taken."""
-    session = db.session()
-    return find_candidate(session, worker, slot, standing_of(session, worker.id), job_id) is None
 
 
 def _lease(session: Session, job_id: int, worker: WorkerInfo, now: datetime, token: str) -> Claim | None:

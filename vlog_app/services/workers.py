@@ -6,9 +6,10 @@ After a wait it may try one job. When that goes well it is back; when not, the n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
@@ -20,7 +21,7 @@ from jobs.states import AttemptOutcome, JobState, Verdict
 from ..config import settings
 from ..extensions import transaction
 from ..models import Attempt, Hold, Job, Worker
-from .clock import NOW, database_now, note_now
+from .clock import NOW, database_now, shifted
 
 QUEUE = "queue"
 FIRST_WAIT_S = 60.0
@@ -39,26 +40,46 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Asker:
+    """What matters of a worker that asks for work: columns of its row."""
+
+    id: str
+    facts: dict[str, Any]
+    capabilities: dict[str, Any]
+    is_disabled: bool
+    paused_at: datetime | None
+    drain_requested_at: datetime | None
+    probe_at: datetime | None
+    probes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How things stand for a worker that asks for work. `row` None: nobody has heard of it."""
 
     now: datetime
-    row: Worker | None
     is_queue_held: bool
+    row: Asker | None
+
+    @classmethod
+    def of(cls, found: Sequence[Any]) -> Standing:
+        """From a row that begins with the columns of `STANDING`."""
+        now, is_held, *about = found[: 2 + len(_ASKER)]
+        return cls(shifted(now), is_held, Asker(*about) if about[0] is not None else None)
 
 
+_ASKER = [getattr(Worker, each.name) for each in fields(Asker)]
 _here = select(NOW.label("now"), exists().where(Hold.name == QUEUE).label("is_held")).subquery()
-_STANDING = (
-    select(_here.c.now, _here.c.is_held, Worker)
+#: Everything there is to ask before a worker may have work, in one statement: `worker_id`.
+STANDING = (
+    select(_here.c.now, _here.c.is_held, *_ASKER)
     .select_from(_here)
     .outerjoin(Worker, Worker.id == bindparam("worker_id"))
 )
 
 
 def standing_of(session: Session, worker_id: str) -> Standing:
-    """Everything there is to ask, in one statement."""
-    row = session.execute(_STANDING, {"worker_id": worker_id}).one()
-    return Standing(note_now(session, row.now), row.Worker, row.is_held)
+    return Standing.of(session.execute(STANDING, {"worker_id": worker_id}).one())
 
 
 def may_take(session: Session, standing: Standing) -> bool:
@@ -77,7 +98,7 @@ def may_take(session: Session, standing: Standing) -> bool:
     return row.probe_at <= now and not _has_a_job(session, row.id)
 
 
-def is_probe(row: Worker | None) -> bool:
+def is_probe(row: Asker | None) -> bool:
     return row is not None and row.paused_at is not None
 
 
