@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import tempfile
 import time
 from collections.abc import Callable
@@ -40,7 +41,9 @@ from vlog_app.services import worker_keys
 SECRET = "let the workers come"
 SLOT = {"name": "bulk", "kinds": [ENCODE], "min_rank": 0, "max_rank": 1000, "nice": 0}
 FACTS = {"host": "bench", "cores": 8, "encode_slots": 1, "devices": [CPU.to_json()]}
-POLL_PAUSE_S = 0.2  # of a client that found nothing: a worker waits ten seconds, or for the bell
+POLL_PAUSE_S = (
+    0.2  # of a client that found nothing, or about that: a worker waits ten seconds, or for the bell
+)
 FILM_S = 3600.0  # about sixty pieces
 KEYS_ASKED = 2000
 DRAIN_S = 600.0  # at most
@@ -113,7 +116,7 @@ def _load(
                     raise SystemExit("the queue was too short for this: give a larger --queue")
                 noted.append(time.perf_counter() - began)
                 if polls:
-                    time.sleep(POLL_PAUSE_S)
+                    time.sleep(random.uniform(0.5, 1.5) * POLL_PAUSE_S)
                 elif gives_back:
                     _give_back(line, lease, token)
 

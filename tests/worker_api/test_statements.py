@@ -42,7 +42,9 @@ def test_a_poll_that_finds_nothing_asks_for_the_key_and_for_the_queue(
     assert len(asked) == 2
 
 
-def test_a_claim_is_seven_statements(atlas: RemoteWorker, asked: list[str], server: Flask, film: Video) -> None:
+def test_a_claim_is_seven_statements(
+    atlas: RemoteWorker, asked: list[str], server: Flask, film: Video
+) -> None:
     assert atlas.claim("encode") is not None
     asked.clear()
     assert atlas.claim("encode") is not None
