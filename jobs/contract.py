@@ -71,6 +71,16 @@ class Slot:
     nice: int = 0
 
 
+class Held(Protocol):
+    """What a worker shows of a job that it has."""
+
+    @property
+    def job_id(self) -> int: ...
+
+    @property
+    def token(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A lease on one job. `done` holds (rendition, index) of segments that are in already."""

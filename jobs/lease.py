@@ -13,7 +13,7 @@ from .contract import Claim, Coordinator, Drained, JobProgress, LeaseLost
 logger = logging.getLogger(__name__)
 
 RENEWALS_PER_LEASE = 4  # three may be lost
-PROGRESS_EVERY_S = 1.0  # how soon the owner sees what the worker knows
+PROGRESS_EVERY_S = 0.5  # with the look of the live hub the owner sees within a second what the worker knows
 
 
 class Lease:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from encoder.choice import Footage
@@ -14,6 +15,8 @@ WIRE_VERSION = 1
 #: What a worker and a server must agree on. Other programs have versions of their own and are not judged by ours.
 FAMILY = "vlog/"
 VERSION = f"{FAMILY}{WIRE_VERSION}.{PLAN_VERSION}"
+
+PLANS_KEPT = 64
 
 KEY_HEADER = "X-Worker-API-Key"
 TOKEN_HEADER = "X-Lease-Token"  # noqa: S105  (a header's name)
@@ -50,12 +53,18 @@ def claim_to_json(claim: Claim) -> dict[str, Any]:
         "attempt_id": claim.attempt_id,
         "kind": claim.kind,
         "video_id": claim.video_id,
-        "plan": claim.plan.to_json(),
+        "plan": _plan_to_json(claim.plan),
         "chunk": asdict(claim.chunk),
         "renditions": list(claim.renditions),
         "done": sorted(claim.done),
         "footage": asdict(claim.footage) if claim.footage else None,
     }
+
+
+@lru_cache(maxsize=PLANS_KEPT)
+def _plan_to_json(plan: EncodePlan) -> dict[str, Any]:
+    """Each job of a film carries the same plan. The answer is shared: only read it."""
+    return plan.to_json()
 
 
 def claim_from_json(data: dict[str, Any]) -> Claim:

@@ -170,10 +170,12 @@ def settings() -> Settings:
 
 def init_app(app: "Flask", value: Settings) -> None:
     """Binds the settings, and sets what Flask and its extensions read from `app.config`."""
+    from .connections import engine_options  # a remote worker has no SQLAlchemy
+
     app.extensions[APP_KEY] = value
     app.config.update(
         SQLALCHEMY_DATABASE_URI=value.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": not value.uses_sqlite},
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(value),
         RATELIMIT_ENABLED=value.rate_limit_enabled,
         TRUSTED_HOSTS=list(value.trusted_hosts) or None,
     )

@@ -11,8 +11,11 @@ from flask import Flask, Response, current_app, g, jsonify, render_template, req
 from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError, default_exceptions
 from werkzeug.http import HTTP_STATUS_CODES
 
+from .connections import NO_ANSWER
+
 logger = logging.getLogger(__name__)
 
+BUSY_RETRY_S = 2
 REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 # status -> (code, heading, sentence): what happened, what was kept, what next.
@@ -55,6 +58,8 @@ def init_app(app: Flask) -> None:
     app.before_request(take_request_id)
     app.after_request(echo_request_id)
     app.register_error_handler(HTTPException, answer_http_error)
+    for kind in NO_ANSWER:
+        app.register_error_handler(kind, answer_no_database)
     app.register_error_handler(Exception, answer_crash)
 
 
@@ -78,6 +83,16 @@ def echo_request_id(response: Response) -> Response:
 def answer_crash(_error: Exception) -> Response:
     logger.exception("request failed", extra={"action": "request.failed", "request_id": request_id()})
     return answer_http_error(InternalServerError())
+
+
+def database_busy() -> Problem:
+    words = "The database is busy. Try again in a moment."
+    return Problem(503, "database_busy", words, headers={"Retry-After": str(BUSY_RETRY_S)})
+
+
+def answer_no_database(error: Exception) -> Response:
+    logger.warning("no answer from the database: %s", error, extra={"action": "database.no_answer"})
+    return answer_http_error(database_busy())
 
 
 def answer_http_error(error: HTTPException) -> Response:

@@ -78,10 +78,27 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
+def glance() -> Iterator[Connection]:
+    """Read outside of any transaction: one round trip a statement, and nothing is held between or afterwards."""
+    with db.engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            yield connection
+            return
+        driver: Any = connection.connection.dbapi_connection
+        driver.autocommit = True  # SQLAlchemy's own switch asks the server each time
+        try:
+            yield connection
+        finally:
+            if not driver.closed:
+                driver.autocommit = False
+
+
+@contextmanager
 def transaction() -> Iterator[Session]:
     """Write in one transaction: commits at the end, rolls back on any error; inside another one it joins it.
 
-    Objects read before it started are expired first, so decisions are made on what the database says now.
+    Objects read before it started are expired first, so decisions are made on what the database says now. The clock
+    stands still in it: `services.clock`.
     """
     session: Session = db.session()
     if session.info.get("vlog_write"):
@@ -101,6 +118,7 @@ def transaction() -> Iterator[Session]:
     finally:
         session.info.pop("vlog_write", None)
         session.info.pop("vlog_news", None)
+        session.info.pop("vlog_now", None)
     if news.jobs or news.videos:
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
         committed.send(app, news=news)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flask import Flask
-from sqlalchemy.exc import OperationalError
 
 from encoder.errors import SourceUnreadable
 from encoder.model import Segment
@@ -25,6 +24,7 @@ from jobs.contract import (
     WorkerInfo,
 )
 
+from .connections import NO_ANSWER
 from .extensions import db
 from .models import Video
 from .services import checkpoints, fleet, publish, queue, segment_files
@@ -99,5 +99,5 @@ class LocalCoordinator:
         with self._app.app_context():
             try:
                 yield
-            except OperationalError as error:
+            except NO_ANSWER as error:
                 raise Unavailable("the database does not answer") from error

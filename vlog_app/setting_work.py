@@ -115,6 +115,12 @@ class WorkSettings(SiteSettings):
         allowed="an http or https address",
         pattern=HTTP_URL,
     )
+    worker_api_processes: int = option(
+        1,
+        "Processes of the worker API; more than 1 pays with PostgreSQL, for many workers.",
+        ge=1,
+        le=64,
+    )
     worker_api_key: str | None = option(
         None,
         "Key of a remote worker, as shown when it was registered.",

@@ -50,6 +50,16 @@ def test_ctrl_c_ends_everything_and_the_second_start_keeps_the_secret(site: Site
         assert "The admin secret is in" in again.greeting
 
 
+def test_the_worker_api_has_as_many_processes_as_were_asked_for(tmp_path: Path) -> None:
+    with running_site(tmp_path / "var", worker_api_processes="2") as site:
+        api = site.children()["worker-api"]
+        serving = Path(f"/proc/{api}/task/{api}/children").read_text().split()
+        assert len(serving) == 2
+        assert status_of(f"{site.worker_api_url}/healthz") == 200
+        assert site.end() == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in serving)
+
+
 def test_killing_it_leaves_nothing_running(site: Site) -> None:
     children = site.children()
     assert {"public", "admin", "worker-api", "worker"} <= set(children)

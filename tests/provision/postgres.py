@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,8 @@ FAST = (
     "shared_buffers=32MB",
     "max_connections=60",
 )
+#: For measurements: durable, as PostgreSQL comes.
+AS_IT_COMES = ("max_connections=100",)
 TEMPLATE = "vlog_template"
 
 
@@ -102,7 +104,7 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
+def running_postgres(options: Sequence[str] = FAST) -> Iterator[Postgres]:
     """The server named by VLOG_TEST_POSTGRES_URL, else a private one that is gone afterwards."""
     if named := os.environ.get("VLOG_TEST_POSTGRES_URL"):
         url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", named))
@@ -117,12 +119,12 @@ def running_postgres() -> Iterator[Postgres]:
         raise NotProvided(
             "The tests need PostgreSQL; run ./test, which installs it, or set VLOG_TEST_POSTGRES_URL to a server."
         )
-    with _private_cluster(programs) as server:
+    with _private_cluster(programs, options) as server:
         yield server
 
 
 @contextmanager
-def _private_cluster(programs: Path) -> Iterator[Postgres]:
+def _private_cluster(programs: Path, options: Sequence[str]) -> Iterator[Postgres]:
     user = _unprivileged_user() if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="vlog-pg-", dir="/tmp"))
     try:
@@ -130,7 +132,7 @@ def _private_cluster(programs: Path) -> Iterator[Postgres]:
             shutil.chown(folder, user)
         data = folder / "data"
         _initdb(programs, data, user)
-        server = Server("PostgreSQL", _argv(programs, data, folder), folder / "log", user=user)
+        server = Server("PostgreSQL", _argv(programs, data, folder, options), folder / "log", user=user)
         url = URL.create(
             "postgresql+psycopg2", username="postgres", database="postgres", query={"host": str(folder)}
         )
@@ -144,8 +146,8 @@ def _private_cluster(programs: Path) -> Iterator[Postgres]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _argv(programs: Path, data: Path, folder: Path) -> list[str]:
-    options = [*FAST, "listen_addresses=", f"unix_socket_directories={folder}"]
+def _argv(programs: Path, data: Path, folder: Path, options: Sequence[str]) -> list[str]:
+    options = [*options, "listen_addresses=", f"unix_socket_directories={folder}"]
     return [
         str(programs / "postgres"),
         "-D",

@@ -31,7 +31,7 @@ from tests.services.shop import (
 from vlog_app.config import settings
 from vlog_app.extensions import db
 from vlog_app.models import Video
-from vlog_app.services import queue
+from vlog_app.services import queue, retries
 from vlog_app.services.clock import database_now
 from vlog_app.services.events import EventKind
 
@@ -73,7 +73,7 @@ def test_each_failure_waits_about_twice_as_long_as_the_one_before() -> None:
 def test_no_wait_is_longer_than_an_hour_give_or_take(app: Flask, used: int) -> None:
     middle = min(3600.0, settings().retry_backoff_base * 2.0 ** (used - 1))
     for outcome in (AttemptOutcome.FAILED, AttemptOutcome.LOST):
-        wait = queue.retry_wait_s(outcome, BROKEN, used)
+        wait = retries.retry_wait_s(outcome, BROKEN, used)
         if outcome is AttemptOutcome.LOST and used == 1:
             assert wait == 0.0
         else:
@@ -82,7 +82,7 @@ def test_no_wait_is_longer_than_an_hour_give_or_take(app: Flask, used: int) -> N
 
 @pytest.mark.usefixtures("app")
 def test_waits_differ_so_that_failures_do_not_come_back_together() -> None:
-    assert len({queue.retry_wait_s(AttemptOutcome.FAILED, BROKEN, 1) for _ in range(20)}) > 10
+    assert len({retries.retry_wait_s(AttemptOutcome.FAILED, BROKEN, 1) for _ in range(20)}) > 10
 
 
 @pytest.mark.usefixtures("database", "app")

@@ -122,7 +122,15 @@ def test_the_last_hour_is_drawn_from_attempts(admin_client: FlaskClient) -> None
     assert heights[0] == 24.0 and heights[-1] < heights[-2] < 24.0, (
         "4x stands higher than 2x, and both above nothing"
     )
-    assert "4.0×" in shown
+
+
+def test_an_idle_device_shows_no_speed_and_one_at_work_does(admin_client: FlaskClient) -> None:
+    worker_id, video = start("atlas", facts=facts("atlas", card(0))), long_film("Owls")
+    past_attempts(worker_id, video, "nvidia:0", [2.0, 4.0])
+    idle = panel(admin_client, worker_id)
+    assert "Nothing" in idle and "×" not in idle
+    employ(worker_id, video, "1080p", 1, "nvidia:0")
+    assert "3.2×" in panel(admin_client, worker_id)
 
 
 def test_sound_does_not_count_as_speed(admin_client: FlaskClient) -> None:

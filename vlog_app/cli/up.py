@@ -123,6 +123,7 @@ def gunicorn_options(config: Settings, surface: str) -> dict[str, object]:
         "bind": f"{host}:{config.ports[surface]}",
         "worker_class": "gthread",
         "threads": THREADS,
+        "workers": config.worker_api_processes if surface == "worker_api" else 1,
         "graceful_timeout": SURFACE_GRACE_S,
         "loglevel": "warning",
         # It lies in the home folder, where three of them would collide.

@@ -7,104 +7,176 @@ without a GPU leaves encoding that nobody waits for to an idle GPU, for a few se
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, Text, bindparam, cast, exists, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from jobs.contract import Slot, WorkerInfo
 from jobs.layout import ENCODE, TAKES_TURNS, WHOLE, Priority, Rank, place_of
 from jobs.states import JobState
 
 from ..config import settings
+from ..extensions import glance
 from ..models import Attempt, Job, Worker
-from .clock import database_now
-from .worker_facts import encodes_on_gpu, slots_of
-from .workers import failed_lately, is_probe, may_take
+from .worker_facts import GPU_WORDS, encodes_on_gpu, slots_of
+from .workers import STANDING, Asker, Standing, failed_lately, is_probe, may_take
 
 STAY_TURNS = 3  # a film may be this much ahead of the one whose turn it is, for a worker that has its source
 
+# Statements are made once, with names for what differs: making one takes longer than running it.
+IN_ORDER = Job.place, Job.turn, Job.id
+QUEUED_FOR_SLOT = (
+    Job.state == JobState.QUEUED,
+    Job.place.between(bindparam("first_place"), bindparam("last_place")),
+    Job.kind.in_(bindparam("kinds", expanding=True)),
+    Job.rank.between(bindparam("min_rank"), bindparam("max_rank")),
+)
+IS_READY = Job.not_before_at <= bindparam("now")
+IS_NOT_FOR_A_GPU_YET = or_(Job.kind != ENCODE, Job.rank < Rank.FIRST, Job.not_before_at <= bindparam("since"))
 
-def find_candidate(session: Session, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Job | None:
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the queue saw. `given_id`: the job that the worker has by this name already. `is_anything`: there
+    is a job for its slot, whoever may have it. `may_be_gpus`: some other worker speaks of a GPU.
+    """
+
+    standing: Standing
+    given_id: int | None
+    is_anything: bool
+    may_be_gpus: bool
+
+
+_other = aliased(Worker)
+_GIVEN = Job.lease_token == bindparam("token"), Job.worker_id == bindparam("worker_id")
+# A first look by the database, so that the facts of a fleet without GPUs are not read for every claim.
+_SPEAKS_OF_A_GPU = (
+    _other.id != bindparam("worker_id"),
+    _other.stopped_at.is_(None),
+    _other.paused_at.is_(None),
+    _other.drain_requested_at.is_(None),
+    or_(
+        *(cast(_other.facts, Text).contains(f'"{word}"') for word in GPU_WORDS),
+        cast(_other.capabilities, Text).contains('"hwaccel_enabled"'),
+    ),
+)
+_LOOK = STANDING.add_columns(
+    select(Job.id).where(Job.state == JobState.LEASED, *_GIVEN).limit(1).scalar_subquery(),
+    exists(select(Job.id).where(*QUEUED_FOR_SLOT)),
+    exists(select(_other.id).where(*_SPEAKS_OF_A_GPU)),
+)
+
+
+def look(worker_id: str, slot: Slot, token: str | None) -> Look:
+    """One statement, no lock, no transaction: what a poll of an idle site costs."""
+    names = {"worker_id": worker_id, "token": token, **_names_of(slot)}
+    with glance() as connection:
+        row = connection.execute(_LOOK, names).one()
+    return Look(Standing.of(row), *row[-3:])
+
+
+def find_candidate(
+    session: Session, worker: WorkerInfo, slot: Slot, seen: Look, job_id: int | None = None
+) -> int | None:
     """The job to lease next, or only that one, locked where the database can lock a row; None when there is nothing
     for this slot.
     """
-    now = database_now(session)
-    row = session.get(Worker, worker.id)
-    if not may_take(session, row, now):
+    row, now = seen.standing.row, seen.standing.now
+    if not may_take(session, seen.standing):
         return None
-    wanted = _fitting(session, row.facts if row and not worker.facts else worker.facts, worker.id, slot, now)
+    facts = row.facts if row and not worker.facts else worker.facts
+    leaves = seen.may_be_gpus and _leaves_work_to_a_gpu(session, facts, worker.id, slot, now)
+    names = _names_of(slot) | {"now": now, "since": now - timedelta(seconds=settings().gpu_head_start)}
     if job_id is not None:
-        return _first(session, wanted.where(Job.id == job_id))
+        return session.scalar(_that_one(leaves), names | {"job_id": job_id})
     if is_probe(row):
         # Another film says more about the worker than the one it has failed on.
-        elsewhere = wanted.where(Job.video_id.not_in(failed_lately(session, worker.id)))
-        return _first(session, elsewhere) or _first(session, wanted)
-    return _near(session, wanted, worker.id) or _first(session, wanted)
+        failed = {"failed_on": sorted(failed_lately(session, worker.id))}
+        elsewhere = session.scalar(_elsewhere(leaves), names | failed)
+        return elsewhere or session.scalar(_first(leaves), names)
+    return session.scalar(_near_or_first(leaves), names | {"worker_id": worker.id})
 
 
-def anything_for(session: Session, slot: Slot) -> bool:
-    """Is there a queued job of this slot's, whoever may have it? One statement: what a poll of an idle site costs."""
-    return session.execute(_queued_for(slot).with_only_columns(Job.id).limit(1)).first() is not None
+def _names_of(slot: Slot) -> dict[str, Any]:
+    return {
+        "kinds": slot.kinds,
+        "min_rank": slot.min_rank,
+        "max_rank": slot.max_rank,
+        "first_place": place_of(slot.min_rank, Priority.HIGH),
+        "last_place": place_of(slot.max_rank, Priority.LOW),
+    }
 
 
-def _queued_for(slot: Slot) -> Select[Job]:
-    first, last = place_of(slot.min_rank, Priority.HIGH), place_of(slot.max_rank, Priority.LOW)
-    return select(Job).where(
-        Job.state == JobState.QUEUED,
-        Job.place.between(first, last),
-        Job.kind.in_(slot.kinds),
-        Job.rank.between(slot.min_rank, slot.max_rank),
+_ITS_FILM = (
+    select(Job.video_id)
+    .join(Attempt, Attempt.job_id == Job.id)
+    .where(Attempt.worker_id == bindparam("worker_id"), Job.kind == ENCODE)
+    .order_by(Attempt.id.desc())
+    .limit(1)
+    .cte("its_film")
+)
+
+
+# --- the statements ------------------------------------------------------------------------------------------
+
+
+def _wanted(leaves: bool) -> tuple[ColumnElement[bool], ...]:
+    ready = *QUEUED_FOR_SLOT, IS_READY
+    return (*ready, IS_NOT_FOR_A_GPU_YET) if leaves else ready
+
+
+def _locked(query: Select[int]) -> Select[int]:
+    """The first of them that nobody else is about to lease."""
+    return query.order_by(*IN_ORDER).limit(1).with_for_update(of=Job, skip_locked=True)
+
+
+@cache
+def _first(leaves: bool) -> Select[int]:
+    return _locked(select(Job.id).where(*_wanted(leaves)))
+
+
+@cache
+def _that_one(leaves: bool) -> Select[int]:
+    return _locked(select(Job.id).where(*_wanted(leaves), Job.id == bindparam("job_id")))
+
+
+@cache
+def _elsewhere(leaves: bool) -> Select[int]:
+    failed = Job.video_id.in_(bindparam("failed_on", expanding=True))
+    return _locked(select(Job.id).where(*_wanted(leaves), ~failed))
+
+
+@cache
+def _near_or_first(leaves: bool) -> Select[int]:
+    """The next piece of the film this worker encoded last, when that is not far ahead of its turn; else the first."""
+    columns = select(Job.place, Job.turn, Job.video_id, Job.rank).where(*_wanted(leaves))
+    best = columns.order_by(*IN_ORDER).limit(1).cte("best")
+    reach = (
+        select(best.c.place, best.c.turn, (best.c.turn + STAY_TURNS).label("last"), _ITS_FILM.c.video_id)
+        .where(best.c.video_id != _ITS_FILM.c.video_id, best.c.rank.in_(TAKES_TURNS))
+        .cte("reach")
     )
+    # Each as a value of its own: the database then goes straight to these few rows of the queue.
+    place, first, last, video = (select(column).scalar_subquery() for column in reach.c)
+    near = Job.place == place, Job.turn.between(first, last), Job.video_id == video
+    nearest = _locked(select(Job.id).where(*_wanted(leaves), *near))
+    return select(func.coalesce(nearest.scalar_subquery(), _first(leaves).scalar_subquery()))
 
 
-def _fitting(
-    session: Session, facts: Mapping[str, object], worker_id: str, slot: Slot, now: datetime
-) -> Select[Job]:
-    query = _queued_for(slot).where(Job.not_before_at <= now)
-    if ENCODE in slot.kinds and _leaves_work_to_a_gpu(session, facts, worker_id, slot, now):
-        query = query.where(_is_not_for_a_gpu_yet(now))
-    return query
-
-
-def _is_not_for_a_gpu_yet(now: datetime) -> ColumnElement[bool]:
-    since = now - timedelta(seconds=settings().gpu_head_start)
-    return or_(Job.kind != ENCODE, Job.rank < Rank.FIRST, Job.not_before_at <= since)
-
-
-def _first(session: Session, query: Select[Job]) -> Job | None:
-    in_order = query.order_by(Job.place, Job.turn, Job.id).limit(1)
-    return session.scalars(in_order.with_for_update(skip_locked=True)).first()
-
-
-def _near(session: Session, wanted: Select[Job], worker_id: str) -> Job | None:
-    """The next piece of the film this worker encoded last, when that is not far ahead of its turn."""
-    video_id = _last_video(session, worker_id)
-    if video_id is None:
-        return None
-    columns = wanted.with_only_columns(Job.place, Job.turn, Job.video_id, Job.rank)
-    best = session.execute(columns.order_by(Job.place, Job.turn, Job.id).limit(1)).first()
-    if best is None or best.video_id == video_id or best.rank not in TAKES_TURNS:
-        return None
-    in_reach = Job.turn.between(best.turn, best.turn + STAY_TURNS)
-    return _first(session, wanted.where(Job.place == best.place, in_reach, Job.video_id == video_id))
-
-
-def _last_video(session: Session, worker_id: str) -> int | None:
-    query = (
-        select(Job.video_id)
-        .join(Attempt, Attempt.job_id == Job.id)
-        .where(Attempt.worker_id == worker_id, Job.kind == ENCODE)
-        .order_by(Attempt.id.desc())
-        .limit(1)
-    )
-    return session.scalar(query)
+# --- idle GPUs -----------------------------------------------------------------------------------------------
 
 
 def _leaves_work_to_a_gpu(
     session: Session, facts: Mapping[str, object], worker_id: str, slot: Slot, now: datetime
 ) -> bool:
-    if settings().gpu_head_start <= 0 or slot.max_rank < Rank.FIRST or encodes_on_gpu(facts):
+    """Is encoding left to an idle GPU for the moment?"""
+    if ENCODE not in slot.kinds or slot.max_rank < Rank.FIRST or settings().gpu_head_start <= 0:
+        return False
+    if encodes_on_gpu(facts):
         return False
     return is_gpu_idle(session, worker_id, now)
 
@@ -124,7 +196,7 @@ def is_gpu_idle(session: Session, but: str, now: datetime) -> bool:
     return any(busy.get(other.id, 0) < slots_of(other.facts) for other in others)
 
 
-def has_gpu(worker: Worker) -> bool:
+def has_gpu(worker: Worker | Asker) -> bool:
     """By what it found on its host, or, for a worker of an existing installation, by its word."""
     return encodes_on_gpu(worker.facts) or worker.capabilities.get("hwaccel_enabled") is True
 

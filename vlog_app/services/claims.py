@@ -2,44 +2,124 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from sqlalchemy import Text, bindparam, cast, exists, insert, select
 from sqlalchemy.orm import Session
 
 from encoder.choice import Footage
 from encoder.model import Chunk, EncodePlan, Source
-from jobs.contract import Claim
+from jobs.contract import Claim, Incomplete, LeaseLost, WorkerInfo
+from jobs.layout import ESSENTIAL
 
 from ..config import settings
-from ..models import Encode, Job, Rendition, Segment, Video
+from ..models import Attempt, Encode, Job, Rendition, Segment, Video
+from ..models.types import table_of
+
+FILMS_KEPT = 256  # plans and sources that stay read; each job of a film asks for the same
+
+# Rarely: of most jobs nothing is in, and then there is nothing to list.
+_IS_BEGUN = exists(
+    select(Segment.index)
+    .join(Rendition, Rendition.id == Segment.rendition_id)
+    .where(
+        Rendition.encode_id == Job.encode_id,
+        Segment.index >= Job.first_segment,
+        Segment.index < Job.end_segment,
+    )
+    .correlate(Job)
+)
+_OFFER = (
+    select(Job, Encode.state, cast(Encode.plan, Text), cast(Video.source, Text), _IS_BEGUN)
+    .join(Encode, Encode.id == Job.encode_id)
+    .join(Video, Video.id == Job.video_id)
+    .where(Job.id == bindparam("job_id"))
+    .execution_options(populate_existing=True)
+)
+_DONE = (
+    select(Rendition.name, Segment.index)
+    .join(Segment, Segment.rendition_id == Rendition.id)
+    .where(
+        Rendition.encode_id == bindparam("encode_id"),
+        Rendition.name.in_(bindparam("renditions", expanding=True)),
+        Segment.index >= bindparam("first"),
+        Segment.index < bindparam("end"),
+    )
+)
+_OPEN_ATTEMPT = insert(table_of(Attempt))
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A job as it stands, with what its holder must know of the film."""
+
+    job: Job
+    encode_state: str
+    plan: EncodePlan
+    footage: Footage
+    done: frozenset[tuple[str, int]]
+
+    def claim(self, token: str) -> Claim:
+        job = self.job
+        assert job.attempt_id is not None
+        return Claim(
+            job_id=job.id,
+            token=token,
+            lease_s=settings().lease_s,
+            attempt_id=job.attempt_id,
+            kind=job.kind,
+            video_id=job.video_id,
+            plan=self.plan,
+            chunk=Chunk(job.first_segment, job.end_segment),
+            renditions=tuple(job.renditions),
+            done=self.done,
+            footage=self.footage,
+        )
+
+
+def read_offer(session: Session, job_id: int) -> Offer:
+    """Raises LeaseLost when the job is gone."""
+    row = session.execute(_OFFER, {"job_id": job_id}).first()
+    if row is None:
+        raise LeaseLost("this job is not wanted any more")
+    job, state, plan, source, is_begun = row
+    done = done_segments(session, job) if is_begun else frozenset()
+    return Offer(job, state, _plan(plan), _footage(source), done)
 
 
 def claim_of(session: Session, job: Job, token: str) -> Claim:
-    assert job.attempt_id is not None
-    encode = session.get_one(Encode, job.encode_id)
-    return Claim(
-        job_id=job.id,
-        token=token,
-        lease_s=settings().lease_s,
-        attempt_id=job.attempt_id,
-        kind=job.kind,
-        video_id=job.video_id,
-        plan=EncodePlan.from_json(encode.plan),
-        chunk=Chunk(job.first_segment, job.end_segment),
-        renditions=tuple(job.renditions),
-        done=done_segments(session, job),
-        footage=Footage.of(Source.from_json(session.get_one(Video, job.video_id).source)),
-    )
+    return read_offer(session, job.id).claim(token)
 
 
 def done_segments(session: Session, job: Job) -> frozenset[tuple[str, int]]:
-    query = (
-        select(Rendition.name, Segment.index)
-        .join(Segment, Segment.rendition_id == Rendition.id)
-        .where(
-            Rendition.encode_id == job.encode_id,
-            Rendition.name.in_(job.renditions),
-            Segment.index >= job.first_segment,
-            Segment.index < job.end_segment,
-        )
-    )
-    return frozenset((name, index) for name, index in session.execute(query))
+    """(rendition, index) of what is handed in of a job."""
+    where = {"encode_id": job.encode_id, "renditions": job.renditions}
+    rows = session.execute(_DONE, where | {"first": job.first_segment, "end": job.end_segment})
+    return frozenset((name, index) for name, index in rows)
+
+
+def require_whole(session: Session, job: Job) -> None:
+    """Raises Incomplete."""
+    wanted = len(job.renditions) * (job.end_segment - job.first_segment)
+    if job.kind in ESSENTIAL and len(done_segments(session, job)) != wanted:
+        raise Incomplete(f"job {job.id} lacks segments")
+
+
+def open_attempt(session: Session, job_id: int, worker: WorkerInfo, now: datetime) -> int:
+    """Its number."""
+    values = {"job_id": job_id, "worker_id": worker.id, "worker_name": worker.name, "started_at": now}
+    attempt_id: int = session.execute(_OPEN_ATTEMPT, values).inserted_primary_key[0]  # type: ignore[attr-defined]
+    return attempt_id
+
+
+@lru_cache(maxsize=FILMS_KEPT)
+def _plan(text: str) -> EncodePlan:
+    return EncodePlan.from_json(json.loads(text))
+
+
+@lru_cache(maxsize=FILMS_KEPT)
+def _footage(text: str) -> Footage:
+    return Footage.of(Source.from_json(json.loads(text)))

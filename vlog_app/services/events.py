@@ -6,11 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from ..extensions import transaction
+from ..extensions import news_of, transaction
 from ..models import Event
+from ..models.types import table_of
 
 
 class EventKind(StrEnum):
@@ -40,8 +41,13 @@ FLEETING = (EventKind.PROGRESS, EventKind.SEGMENT, EventKind.DEMAND)
 FLEETING_KEPT = 20_000  # rows
 
 
+_RECORD = insert(table_of(Event))
+
+
 def record(session: Session, video_id: int, kind: EventKind, now: datetime, **data: Any) -> None:
-    session.add(Event(video_id=video_id, kind=kind.value, data=data, created_at=now))
+    """Call inside a transaction: it is told after the commit."""
+    session.execute(_RECORD, {"video_id": video_id, "kind": kind.value, "data": data, "created_at": now})
+    news_of(session).videos.add(video_id)
 
 
 def was_ready(session: Session, video_id: int) -> bool:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from flask import Flask, current_app
-from sqlalchemy import Select, select
+from sqlalchemy import bindparam, select
 
 from jobs.contract import Claim, LeaseLost
 from jobs.lease import RENEWALS_PER_LEASE
 from jobs.states import JobState
 
-from ..extensions import db
+from ..extensions import db, glance
 from ..models import Job
-from .claims import claim_of
+from .claims import read_offer
 from .queue import renew_lease
 
 T = TypeVar("T")
@@ -25,33 +26,42 @@ class NotYours(Exception):
     """The token is the newest one, but of a job that another worker has."""
 
 
-def held_claim(job_id: int, token: str, worker_id: str) -> Claim:
-    """The claim behind a token. Raises LeaseLost or NotYours.
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """What a worker showed, and it was right."""
 
-    A look, not a lock: every verb that changes something proves the token once more in its own transaction.
-    Leaves no transaction open, since what comes next may take as long as a slow line does.
+    job_id: int
+    token: str
+
+
+_HOLDER = select(Job.worker_id).where(
+    Job.id == bindparam("job_id"), Job.state == JobState.LEASED, Job.lease_token == bindparam("token")
+)
+
+
+def held_lease(job_id: int, token: str, worker_id: str) -> HeldLease:
+    """Raises LeaseLost or NotYours. A look, not a lock: every verb that changes something proves the token once more
+    in its own transaction.
     """
+    with glance() as connection:
+        holder = connection.execute(_HOLDER, {"job_id": job_id, "token": token}).scalar()
+    if holder is None:
+        raise LeaseLost("this job is leased to somebody else by now, or not wanted any more")
+    if holder != worker_id:
+        raise NotYours("this job was leased with another key")
+    return HeldLease(job_id, token)
+
+
+def held_claim(job_id: int, token: str, worker_id: str) -> Claim:
+    """The same with all there is to know of the job. Leaves no transaction open, since what comes next may take as
+    long as a slow line does.
+    """
+    held_lease(job_id, token, worker_id)
     session = db.session()
     try:
-        job = session.scalars(_leased(token).where(Job.id == job_id)).first()
-        if job is None:
-            raise LeaseLost("this job is leased to somebody else by now, or not wanted any more")
-        if job.worker_id != worker_id:
-            raise NotYours("this job was leased with another key")
-        return claim_of(session, job, token)
+        return read_offer(session, job_id).claim(token)
     finally:
         session.rollback()
-
-
-def given_claim(token: str, worker_id: str) -> Claim | None:
-    """The lease this worker was given when it asked with the same token before, and did not hear the answer."""
-    session = db.session()
-    job = session.scalars(_leased(token).where(Job.worker_id == worker_id)).first()
-    return None if job is None else claim_of(session, job, token)
-
-
-def _leased(token: str) -> Select[Job]:
-    return select(Job).where(Job.state == JobState.LEASED, Job.lease_token == token)
 
 
 class KeptLease:

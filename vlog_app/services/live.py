@@ -1,7 +1,7 @@
 """The live hub: one thread per process reads new events and tells every open stream which videos changed.
 
 It reads them from the database, and Redis only says when: so every process gets every event, also those that happened
-while Redis was away. Without Redis it looks every half second, once for all streams.
+while Redis was away. Without Redis it looks four times a second, once for all streams.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .ear import Ear
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.5
+POLL_S = 0.25
 CALM_S = 5.0  # how often it looks while Redis would tell: a message may have been lost
 GATHER_S = 0.05  # what happens within this time is read together
 MAX_STREAMS = 24  # each holds a thread of the web server; beyond it pages poll

@@ -9,9 +9,9 @@ from datetime import datetime
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from encoder.model import EncodePlan, Source
+from encoder.model import Chunk, EncodePlan, Source
 from encoder.plan import Output, chunks, make_plan, without_copy
-from jobs.layout import ENCODE, TAKES_TURNS, JobDraft, Priority, Rank, draft_jobs, place_of
+from jobs.layout import COPY, ENCODE, STORYBOARD, TAKES_TURNS, JobDraft, Priority, Rank, draft_jobs, place_of
 
 from ..config import settings
 from ..models import Encode, Job, Rendition, Segment, Video
@@ -88,6 +88,22 @@ def new_job(encode: Encode, draft: JobDraft, now: datetime, *, turn: int = 0) ->
         not_before_at=now,
         created_at=now,
     )
+
+
+def queue_storyboard(session: Session, job: Job, now: datetime) -> None:
+    """Once the lowest rung is whole its key frames make the storyboard. Call inside a transaction."""
+    if job.kind not in (ENCODE, COPY):
+        return
+    encode = session.get_one(Encode, job.encode_id)
+    plan = EncodePlan.from_json(encode.plan)
+    lowest = session.scalars(
+        select(Rendition).where(Rendition.encode_id == encode.id, Rendition.name == plan.lowest.name)
+    ).one()
+    exists = session.scalar(select(Job.id).where(Job.encode_id == encode.id, Job.kind == STORYBOARD))
+    is_whole = lowest.done_segments == lowest.planned_segments and not lowest.is_foreign
+    if is_whole and exists is None:
+        draft = JobDraft(STORYBOARD, Rank.STORYBOARD, Chunk(0, plan.segment_count), ())
+        session.add(new_job(encode, draft, now))
 
 
 def forget_grid(session: Session, encode: Encode) -> None:

@@ -5,19 +5,19 @@ Every move is a guarded update (right state, right lease token). No row changed 
 
 from __future__ import annotations
 
-import random
 import secrets
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Update, bindparam, select, update
 from sqlalchemy.orm import Session
 
-from encoder.model import Chunk, EncodePlan
 from jobs.contract import (
     NOTHING_TO_REPORT,
     Claim,
     Failure,
+    Held,
     Incomplete,
     JobProgress,
     LeaseLost,
@@ -26,30 +26,30 @@ from jobs.contract import (
     Slot,
     WorkerInfo,
 )
-from jobs.layout import COPY, ENCODE, ESSENTIAL, GRID_KINDS, PAUSED, STORYBOARD, WHOLE, JobDraft, Rank
+from jobs.layout import COPY, ESSENTIAL, GRID_KINDS, PAUSED, WHOLE
 from jobs.states import AttemptOutcome, JobState, Move, Verdict, sources_of, target_of
 
 from ..config import settings
 from ..extensions import db, news_of, transaction
-from ..models import Attempt, Encode, Job, Rendition, Video
+from ..models import Attempt, Encode, Job, Video
+from ..models.types import table_of
 from . import wakeup
 from .at_work import note_device
-from .candidates import anything_for, find_candidate
-from .claims import claim_of, done_segments
+from .candidates import find_candidate, look
+from .claims import open_attempt, read_offer, require_whole
 from .clock import database_now
 from .encodes import end_encode, update_viewable
 from .events import EventKind, record
 from .folding import jobs_to_fold, jobs_to_unfold, whole_job
 from .places import put_in_place
-from .planning import encode_instead_of_copy, forget_grid, new_job
+from .planning import encode_instead_of_copy, forget_grid, queue_storyboard
+from .retries import UNCHARGED, retry_wait_s, tell_of_failure
 from .worker_facts import encodes_on_gpu
-from .workers import begin_probe, is_draining, judge, note_success
+from .workers import begin_probe, is_draining, judge, note_success, standing_of
 
-MAX_BACKOFF_S = 3600.0
-JITTER = 0.2  # part of a wait that is random, so that failures of one cause do not come back together
-UNCHARGED = (Verdict.BLAMELESS, Verdict.EXCUSED)
-NO_SPACE_WAIT_S = 60.0  # how soon a job that found the disk full looks again
-
+JOBS = table_of(Job)
+_LEASE = JOBS.c.state == JobState.LEASED, JOBS.c.lease_token == bindparam("token")
+_HOLD = update(JOBS).where(JOBS.c.id == bindparam("job"), *_LEASE).values(lease_expires_at=bindparam("until"))
 
 # --- the verbs of a worker -----------------------------------------------------------------------------------
 
@@ -57,18 +57,22 @@ NO_SPACE_WAIT_S = 60.0  # how soon a job that found the disk full looks again
 def claim_next_job(
     worker: WorkerInfo, slot: Slot, job_id: int | None = None, *, token: str | None = None
 ) -> Claim | None:
-    """Lease the job this worker is offered, or only that one, by the name `token`. An idle look takes no write lock."""
-    is_idle = not anything_for(
-        db.session(), slot
-    )  # and SQLite has one lock for all that write: worth a second look
-    if is_idle or (settings().uses_sqlite and find_candidate(db.session(), worker, slot, job_id) is None):
+    """Lease the job this worker is offered, or only that one, by the name `token`. A worker that asks again by the same
+    name did not hear the answer: it gets the same. An idle look takes no write lock.
+    """
+    seen = look(worker.id, slot, token)
+    if seen.given_id is not None:
+        return _given(seen.given_id, token or "")
+    if not seen.is_anything:
+        return None
+    # SQLite has one lock for all that write: worth a second look before it is taken.
+    if settings().uses_sqlite and find_candidate(db.session(), worker, slot, seen, job_id) is None:
         return None
     with transaction() as session:
-        job = find_candidate(session, worker, slot, job_id)
-        now = database_now(session)
-        if job is None or not begin_probe(session, worker.id, now):
+        found = find_candidate(session, worker, slot, seen, job_id)
+        if found is None or not begin_probe(session, seen.standing):
             return None
-        claim = _lease(session, job, worker, now, token or secrets.token_hex(16))
+        claim = _lease(session, found, worker, seen.standing.now, token or secrets.token_hex(16))
     if claim is not None and encodes_on_gpu(worker.facts):
         wakeup.ring(())  # whoever left this to the GPU need not wait for it with the rest
     return claim
@@ -78,45 +82,49 @@ def claim_whole_film(session: Session, encode: Encode, worker: WorkerInfo) -> Cl
     """One lease on all that is to be encoded; None: something of it has started. The jobs of its parts are called off
     until it ends. Call inside a transaction, with the encode locked.
     """
-    now = database_now(session)
+    standing = standing_of(session, worker.id)
     parts = jobs_to_fold(session, encode)
-    if parts is None or not begin_probe(session, worker.id, now):
+    if parts is None or not begin_probe(session, standing):
         return None
     for job in parts:
         _move(session, job.id, Move.CANCEL)
-    _requeue(session, whole := whole_job(session, encode), now)
-    return _lease(session, whole, worker, now, secrets.token_hex(16))
+    _requeue(session, whole := whole_job(session, encode), standing.now)
+    return _lease(session, whole.id, worker, standing.now, secrets.token_hex(16))
 
 
-def _lease(session: Session, job: Job, worker: WorkerInfo, now: datetime, token: str) -> Claim | None:
-    attempt = Attempt(job_id=job.id, worker_id=worker.id, worker_name=worker.name, started_at=now)
-    session.add(attempt)
-    session.flush()
-    values: dict[str, Any] = {
+def _given(job_id: int, token: str) -> Claim | None:
+    try:
+        return read_offer(db.session(), job_id).claim(token)
+    except LeaseLost:
+        return None  # its film was deleted since
+
+
+def _lease(session: Session, job_id: int, worker: WorkerInfo, now: datetime, token: str) -> Claim | None:
+    leased: dict[str, Any] = {
         "lease_token": token,
         "lease_expires_at": now + timedelta(seconds=settings().lease_s),
         "worker_id": worker.id,
-        "attempt_id": attempt.id,
+        "attempt_id": open_attempt(session, job_id, worker, now),
         "progress": None,
     }
-    if not _move(session, job.id, Move.CLAIM, **values):
+    if not _move(session, job_id, Move.CLAIM, **leased):
         return None
-    session.refresh(job)
-    _begin(session, session.get_one(Encode, job.encode_id), job, worker, now)
-    return claim_of(session, job, token)
+    offer = read_offer(session, job_id)
+    if offer.encode_state == "planned":
+        session.execute(update(Encode).where(Encode.id == offer.job.encode_id).values(state="encoding"))
+    _tell_of_start(session, offer.job, worker, now)
+    return offer.claim(token)
 
 
-def _begin(session: Session, encode: Encode, job: Job, worker: WorkerInfo, now: datetime) -> None:
-    if encode.state == "planned":
-        encode.state = "encoding"
+def _tell_of_start(session: Session, job: Job, worker: WorkerInfo, now: datetime) -> None:
     about = {"renditions": job.renditions, "first": job.first_segment, "end": job.end_segment}
     record(session, job.video_id, EventKind.STARTED, now, worker=worker.name, job=job.kind, **about)
 
 
-def renew_lease(claim: Claim, progress: JobProgress | None) -> Orders:
+def renew_lease(held: Held, progress: JobProgress | None) -> Orders:
     """Extend the lease and note the progress. Raises LeaseLost."""
     with transaction() as session:
-        job = hold_lease(session, claim)
+        job = hold_lease(session, held)
         if progress is not None:
             job.progress = {
                 "segment": progress.segment,
@@ -129,87 +137,64 @@ def renew_lease(claim: Claim, progress: JobProgress | None) -> Orders:
         return Orders(settings().lease_s, job.end_segment, gives_back)
 
 
-def hold_lease(session: Session, claim: Claim) -> Job:
+def hold_lease(session: Session, held: Held) -> Job:
     """Inside a transaction: prove the lease, extend it, and keep anyone else from taking the job until the
     transaction ends. Raises LeaseLost.
     """
+    session.flush()
     until = database_now(session) + timedelta(seconds=settings().lease_s)
-    guarded = update(Job).where(
-        Job.id == claim.job_id, Job.state == JobState.LEASED, Job.lease_token == claim.token
-    )
-    if session.execute(guarded.values(lease_expires_at=until)).rowcount != 1:  # type: ignore[attr-defined]
+    names = {"job": held.job_id, "token": held.token, "until": until}
+    if session.execute(_HOLD, names).rowcount != 1:  # type: ignore[attr-defined]
         raise LeaseLost("this job is leased to somebody else by now, or not wanted any more")
-    return session.get_one(Job, claim.job_id, populate_existing=True)
+    return session.get_one(Job, held.job_id, populate_existing=True)
 
 
-def finish_job(claim: Claim, report: Report) -> None:
+def finish_job(held: Held, report: Report) -> None:
     """Everything of the job is in. Raises LeaseLost; Incomplete when segments are missing."""
     with transaction() as session:
-        job = hold_lease(session, claim)
-        _require_whole(session, job)
+        job = hold_lease(session, held)
+        require_whole(session, job)
         now = database_now(session)
         _end_attempt(session, job, AttemptOutcome.FINISHED, now, report=report)
-        _move(session, job.id, Move.FINISH, token=claim.token, finished_at=now, **_unleased())
+        _move(session, job.id, Move.FINISH, token=held.token, finished_at=now, **_unleased())
         note_success(session, job.worker_id)
-        _queue_storyboard(session, job, now)
+        queue_storyboard(session, job, now)
 
 
-def finish_whole_film(claim: Claim) -> None:
+def finish_whole_film(held: Held) -> None:
     """What came in is the film. Raises LeaseLost; Incomplete when no rung came."""
     with transaction() as session:
-        job = hold_lease(session, claim)
+        job = hold_lease(session, held)
         encode = session.get_one(Encode, job.encode_id)
         if encode.state != "viewable":
             raise Incomplete("no rung of this film was handed in")
         now = database_now(session)
         forget_grid(session, encode)
         _end_attempt(session, job, AttemptOutcome.FINISHED, now)
-        _move(session, job.id, Move.FINISH, token=claim.token, finished_at=now, **_unleased())
+        _move(session, job.id, Move.FINISH, token=held.token, finished_at=now, **_unleased())
         note_success(session, job.worker_id)
 
 
-def _require_whole(session: Session, job: Job) -> None:
-    wanted = len(job.renditions) * (job.end_segment - job.first_segment)
-    if job.kind in ESSENTIAL and len(done_segments(session, job)) != wanted:
-        raise Incomplete(f"job {job.id} lacks segments")
-
-
-def _queue_storyboard(session: Session, job: Job, now: datetime) -> None:
-    """Once the lowest rung is whole its key frames make the storyboard."""
-    if job.kind not in (ENCODE, COPY):
-        return
-    encode = session.get_one(Encode, job.encode_id)
-    plan = EncodePlan.from_json(encode.plan)
-    lowest = session.scalars(
-        select(Rendition).where(Rendition.encode_id == encode.id, Rendition.name == plan.lowest.name)
-    ).one()
-    exists = session.scalar(select(Job.id).where(Job.encode_id == encode.id, Job.kind == STORYBOARD))
-    is_whole = lowest.done_segments == lowest.planned_segments and not lowest.is_foreign
-    if is_whole and exists is None:
-        draft = JobDraft(STORYBOARD, Rank.STORYBOARD, Chunk(0, plan.segment_count), ())
-        session.add(new_job(encode, draft, now))
-
-
-def fail_job(claim: Claim, failure: Failure) -> None:
+def fail_job(held: Held, failure: Failure) -> None:
     """The attempt failed: queue it again after a wait, or fail the job for good. Does nothing for a lost lease."""
     with transaction() as session:
         try:
-            job = hold_lease(session, claim)
+            job = hold_lease(session, held)
         except LeaseLost:
             return
         _end_failed(session, job, AttemptOutcome.FAILED, failure)
 
 
-def release_job(claim: Claim) -> None:
+def release_job(held: Held) -> None:
     """Given back unharmed; not an attempt. Does nothing for a lost lease."""
     with transaction() as session:
         try:
-            job = hold_lease(session, claim)
+            job = hold_lease(session, held)
         except LeaseLost:
             return
         now = database_now(session)
         _end_attempt(session, job, AttemptOutcome.RELEASED, now)
-        _move(session, job.id, Move.RELEASE, token=claim.token, not_before_at=now, **_unleased())
+        _move(session, job.id, Move.RELEASE, token=held.token, not_before_at=now, **_unleased())
 
 
 # --- housekeeping --------------------------------------------------------------------------------------------
@@ -262,7 +247,7 @@ def _end_failed(session: Session, job: Job, outcome: AttemptOutcome, failure: Fa
     _move(session, job.id, back, attempts_used=used, not_before_at=again, **_unleased(), **error)
     if job.kind == WHOLE:
         _unfold(session, session.get_one(Encode, job.encode_id), now)
-    _tell_of_failure(session, job, attempt, failure, wait_s)
+    tell_of_failure(session, job, attempt, failure, wait_s)
 
 
 def _verdict(session: Session, job: Job, outcome: AttemptOutcome, failure: Failure, now: datetime) -> Verdict:
@@ -277,26 +262,6 @@ def _verdict(session: Session, job: Job, outcome: AttemptOutcome, failure: Failu
             earlier.attempts_used = max(0, earlier.attempts_used - 1)
             earlier.not_before_at = now
     return judgement.verdict
-
-
-def _tell_of_failure(session: Session, job: Job, attempt: Attempt, failure: Failure, wait_s: float) -> None:
-    now = attempt.ended_at or database_now(session)
-    if attempt.outcome == AttemptOutcome.LOST:
-        about: dict[str, Any] = {"worker": attempt.worker_name, "kept": attempt.segments_done}
-        record(session, job.video_id, EventKind.LOST, now, **about)
-        return
-    about = {"worker": attempt.worker_name, "message": failure.message, "wait_s": round(wait_s)}
-    record(session, job.video_id, EventKind.TROUBLE, now, **about)
-
-
-def retry_wait_s(outcome: AttemptOutcome, failure: Failure, used: int) -> float:
-    """A lost lease is not the job's fault: go on at once. A failure waits, longer each time, with jitter."""
-    if failure.is_blameless:
-        return NO_SPACE_WAIT_S
-    if outcome is AttemptOutcome.LOST and used <= 1:
-        return 0.0
-    wait = min(MAX_BACKOFF_S, settings().retry_backoff_base * 2.0 ** (used - 1))
-    return wait * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (spreads load, guards nothing)
 
 
 def _fail_for_good(session: Session, job: Job, failure: Failure, used: int, now: datetime) -> None:
@@ -365,14 +330,26 @@ def give_up(session: Session, encode: Encode, code: str, message: str, now: date
 
 def _move(session: Session, job_id: int, move: Move, *, token: str | None = None, **values: Any) -> bool:
     """The one UPDATE of a job's state. False: the job is not in a state (or lease) this move may start from."""
-    guarded = update(Job).where(Job.id == job_id, Job.state.in_([state.value for state in sources_of(move)]))
-    if token is not None:
-        guarded = guarded.where(Job.lease_token == token)
-    moved = session.execute(guarded.values(state=target_of(move).value, **values))
-    is_moved = bool(moved.rowcount == 1)  # type: ignore[attr-defined]
-    if is_moved and target_of(move) is JobState.QUEUED:
+    session.flush()  # what is changed of the job and not written yet goes first
+    guarded = _guarded(move, token is not None, tuple(values))
+    new = {f"new_{name}": value for name, value in values.items()}
+    if session.execute(guarded, {"job": job_id, "token": token, **new}).rowcount != 1:  # type: ignore[attr-defined]
+        return False
+    if (known := session.identity_map.get(session.identity_key(Job, job_id))) is not None:
+        session.expire(known)
+    if target_of(move) is JobState.QUEUED:
         news_of(session).jobs.add(job_id)
-    return is_moved
+    return True
+
+
+@cache
+def _guarded(move: Move, has_token: bool, names: tuple[str, ...]) -> Update:
+    """The statement, made once for each move: making it takes longer than running it."""
+    sources = [state.value for state in sources_of(move)]
+    guarded = update(JOBS).where(JOBS.c.id == bindparam("job"), JOBS.c.state.in_(sources))
+    if has_token:
+        guarded = guarded.where(JOBS.c.lease_token == bindparam("token"))
+    return guarded.values(state=target_of(move).value, **{name: bindparam(f"new_{name}") for name in names})
 
 
 def stop_jobs(session: Session, encode_id: int, now: datetime) -> None:

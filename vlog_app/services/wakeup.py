@@ -26,7 +26,7 @@ from jobs.states import JobState
 
 from ..config import Settings, settings
 from ..extensions import News, committed, db, news_of
-from ..models import Event, Job, Worker
+from ..models import Job, Worker
 from ..redis_links import link_to
 from .clock import database_now
 
@@ -63,12 +63,6 @@ def init_app(app: Flask, config: Settings) -> None:
 def _note_job(_mapper: Any, _connection: Any, job: Job) -> None:
     if job.state == JobState.QUEUED and (session := object_session(job)) is not None:
         news_of(session).jobs.add(job.id)
-
-
-@event.listens_for(Event, "after_insert")
-def _note_event(_mapper: Any, _connection: Any, happened: Event) -> None:
-    if (session := object_session(happened)) is not None:
-        news_of(session).videos.add(happened.video_id)
 
 
 def _tell(_app: Flask, news: News) -> None:

@@ -21,7 +21,7 @@ from jobs.states import JobState
 
 from ..config import settings
 from ..extensions import db, transaction
-from ..models import Attempt, Encode, Job, Rendition, Video, Worker
+from ..models import Attempt, Encode, Job, Rendition, Video
 from .candidates import has_gpu, is_gpu_idle
 from .claims import claim_of
 from .clock import database_now
@@ -32,7 +32,7 @@ from .media_files import video_folder
 from .playlists import availability_of
 from .publish import missing_segments
 from .queue import claim_whole_film, fail_job, finish_whole_film, hold_lease, renew_lease
-from .workers import may_take
+from .workers import may_take, standing_of
 
 LIVE = ("planned", "encoding", "viewable")
 SILENT_WORK = timedelta(minutes=10)  # how long a worker may say no more than that it is busy
@@ -96,10 +96,11 @@ def claim_whole(worker: WorkerInfo, job_id: int | None = None) -> Given | None:
 def _is_offered(session: Session, worker: WorkerInfo, job_id: int | None) -> bool:
     """Is there a film for this worker now? Leaves no transaction open."""
     try:
-        now, row = database_now(session), session.get(Worker, worker.id)
+        standing = standing_of(session, worker.id)
         encode = session.scalars(_candidates(session, job_id)).first()
-        if encode is None or not may_take(session, row, now):
+        if encode is None or not may_take(session, standing):
             return False
+        now, row = standing.now, standing.row
         is_new = now - encode.created_at < timedelta(seconds=settings().gpu_head_start)
         if is_new and not (row and has_gpu(row)) and is_gpu_idle(session, worker.id, now):
             raise WaitsForGpu

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from encoder.device import CPU, Device, DeviceKind
 
 MOST_CHARS = 100
+#: One of them stands in the facts of every worker that has a GPU.
+GPU_WORDS = tuple(kind.value for kind in DeviceKind if kind is not DeviceKind.CPU)
 
 
 def devices_of(facts: Mapping[str, object]) -> tuple[Device, ...]:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
-from ..extensions import db, transaction
+from ..extensions import glance, transaction
 from ..models import Worker, WorkerKey
 
 KEY = re.compile(r"(?P<body>vlw_(?P<id>[0-9a-f]{8})_[A-Za-z0-9_-]{43})_(?P<crc>[0-9a-f]{8})", re.ASCII)
@@ -65,7 +65,7 @@ def find(key: str) -> KnownWorker | None:
     match = KEY.fullmatch(key)
     is_whole = match is not None and match["crc"] == _crc(match["body"])
     key_id = match["id"] if match and is_whole else ""
-    with db.engine.connect() as connection:
+    with glance() as connection:
         row = connection.execute(_LOOK_UP, {"key_id": key_id}).first()
     is_right = hmac.compare_digest(_digest(key), row.sha256 if row else NO_DIGEST)
     if row is None or not is_right or row.revoked_at is not None:

@@ -6,11 +6,12 @@ After a wait it may try one job. When that goes well it is back; when not, the n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
 from encoder.errors import StorageFull
@@ -20,7 +21,7 @@ from jobs.states import AttemptOutcome, JobState, Verdict
 from ..config import settings
 from ..extensions import transaction
 from ..models import Attempt, Hold, Job, Worker
-from .clock import database_now
+from .clock import NOW, database_now, shifted
 
 QUEUE = "queue"
 FIRST_WAIT_S = 60.0
@@ -38,9 +39,53 @@ class Judgement:
     excused_jobs: list[Job] = field(default_factory=list)
 
 
-def may_take(session: Session, row: Worker | None, now: datetime) -> bool:
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """What matters of a worker that asks for work: columns of its row."""
+
+    id: str
+    facts: dict[str, Any]
+    capabilities: dict[str, Any]
+    is_disabled: bool
+    paused_at: datetime | None
+    drain_requested_at: datetime | None
+    probe_at: datetime | None
+    probes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How things stand for a worker that asks for work. `row` None: nobody has heard of it."""
+
+    now: datetime
+    is_queue_held: bool
+    row: Asker | None
+
+    @classmethod
+    def of(cls, found: Sequence[Any]) -> Standing:
+        """From a row that begins with the columns of `STANDING`."""
+        now, is_held, *about = found[: 2 + len(_ASKER)]
+        return cls(shifted(now), is_held, Asker(*about) if about[0] is not None else None)
+
+
+_ASKER = [getattr(Worker, each.name) for each in fields(Asker)]
+_here = select(NOW.label("now"), exists().where(Hold.name == QUEUE).label("is_held")).subquery()
+#: Everything there is to ask before a worker may have work, in one statement: `worker_id`.
+STANDING = (
+    select(_here.c.now, _here.c.is_held, *_ASKER)
+    .select_from(_here)
+    .outerjoin(Worker, Worker.id == bindparam("worker_id"))
+)
+
+
+def standing_of(session: Session, worker_id: str) -> Standing:
+    return Standing.of(session.execute(STANDING, {"worker_id": worker_id}).one())
+
+
+def may_take(session: Session, standing: Standing) -> bool:
     """A worker nobody has heard of is as good as any."""
-    if session.get(Hold, QUEUE) is not None:
+    row, now = standing.row, standing.now
+    if standing.is_queue_held:
         return False
     if row is None:
         return True
@@ -53,16 +98,16 @@ def may_take(session: Session, row: Worker | None, now: datetime) -> bool:
     return row.probe_at <= now and not _has_a_job(session, row.id)
 
 
-def is_probe(row: Worker | None) -> bool:
+def is_probe(row: Asker | None) -> bool:
     return row is not None and row.paused_at is not None
 
 
-def begin_probe(session: Session, worker_id: str, now: datetime) -> bool:
+def begin_probe(session: Session, standing: Standing) -> bool:
     """Before a lease: True unless this is a paused worker whose probe another slot has just begun."""
-    row = session.get(Worker, worker_id)
+    row, now = standing.row, standing.now
     if row is None or not is_probe(row):
         return True
-    mine = Worker.id == worker_id, Worker.probe_at == row.probe_at, Worker.probes == row.probes
+    mine = Worker.id == row.id, Worker.probe_at == row.probe_at, Worker.probes == row.probes
     until = now + timedelta(seconds=_wait_s(row.probes + 1))
     moved = session.execute(update(Worker).where(*mine).values(probe_at=until, probes=row.probes + 1))
     return bool(moved.rowcount == 1)  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ def register(app: Flask) -> None:
     auth.init_app(app)
     live_hub.init_app(app)
     fleet_watch.init_app(app)
+    live.init_app(app)
     for module in (live, queue, videos, workers, workers_live):  # their routes hang on the one blueprint
         assert module.blueprint is blueprint
     app.register_blueprint(blueprint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ from .blueprint import blueprint
 BEAT_S = 5.0  # the page calls a stream silent after 10 s
 PROGRESS_EVERY_S = 1.0  # full numbers of one video, at most
 MAX_IDS = 200
+NUMBERS_KEPT = 200  # videos
+NUMBERS_KEY = "vlog.live_numbers"
 STATUS_WORDS = {
     "pending": "pending",
     "processing": "processing",
@@ -64,6 +67,29 @@ def _wanted_ids() -> frozenset[int] | None:
             422, "invalid", [{"loc": ["query", "video_ids"], "msg": "Numbers with commas, 200 at most."}]
         )
     return frozenset(int(part) for part in parts)
+
+
+class Numbers:
+    """The numbers of videos, read once for all streams of this process that hear of the same change."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[int, tuple[Change, dict[str, Any] | None]] = {}
+
+    def after(self, change: Change) -> dict[str, Any] | None:
+        """Call inside an app context. None: the video is gone."""
+        with self._lock:
+            known = self._known.get(change.video_id)
+            if known is None or known[0] is not change:
+                if len(self._known) >= NUMBERS_KEPT:
+                    self._known.clear()
+                found = read_progress(frozenset({change.video_id}))
+                known = self._known[change.video_id] = change, found.get(str(change.video_id))
+            return known[1]
+
+
+def init_app(app: Flask) -> None:
+    app.extensions[NUMBERS_KEY] = Numbers()
 
 
 class Stream:
@@ -140,7 +166,7 @@ class VideoStream(Stream):
             return
         self._told_at[change.video_id] = time.monotonic()
         with self.app.app_context():
-            numbers = read_progress(frozenset({change.video_id})).get(str(change.video_id))
+            numbers = self.app.extensions[NUMBERS_KEY].after(change)
         if numbers is None:
             return
         yield event("progress", numbers)

@@ -60,9 +60,11 @@ class DeviceLine:
         speeds = [job.speed for job in self.jobs if job.speed]
         return sum(speeds) if speeds else None
 
-    @property
-    def shown_speed(self) -> float | None:
-        return self.history.last if self.speed is None else self.speed
+    def shown_speed(self, *, is_stale: bool) -> float | None:
+        """Until a job has said, that of the one before. Idle, it has none; one that is not heard keeps its last."""
+        if self.speed is None and (self.jobs or is_stale):
+            return self.history.last
+        return self.speed
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 
 from flask import Blueprint, Response, g, request
-from sqlalchemy.exc import OperationalError
 
 from encoder.errors import SourceUnreadable
 from jobs.contract import Claim, Incomplete, LeaseLost, Refused
@@ -14,19 +13,19 @@ from jobs.wire import KEY_HEADER, TOKEN_HEADER, LeaseCode
 
 from ...bodies import drain
 from ...config import settings
-from ...errors import Problem, answer_http_error
+from ...connections import NO_ANSWER
+from ...errors import Problem, answer_http_error, database_busy
 from ...services import worker_keys
 from ...services.fleet import UnknownWorker
 from ...services.foreign_intake import TOO_LARGE, NotPublished
 from ...services.handing_in import NotTaken
-from ...services.leases import NotYours, held_claim
+from ...services.leases import HeldLease, NotYours, held_claim, held_lease
 from ...services.whole import NoSuchJob
 from ...services.worker_keys import KnownWorker
 from ...storage import StorageError, StorageLow
 
 SECRET_HEADER = "X-Admin-Secret"  # noqa: S105  (a header's name)
 ROOM_RETRY_S = 60
-BUSY_RETRY_S = 2
 UNPROCESSABLE = 422
 
 
@@ -84,15 +83,20 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode(errors="replace")).digest()
 
 
-def require_lease(job_id: int) -> Claim:
-    """The claim that this request shows the token of. Raises LeaseLost or NotYours."""
+def require_lease(job_id: int) -> HeldLease:
+    """The lease that this request shows the token of. Raises LeaseLost or NotYours."""
+    return held_lease(job_id, request.headers.get(TOKEN_HEADER, ""), require_worker().id)
+
+
+def require_claim(job_id: int) -> Claim:
+    """The same with all there is to know of the job."""
     return held_claim(job_id, request.headers.get(TOKEN_HEADER, ""), require_worker().id)
 
 
 def answer_problems(blueprint: Blueprint) -> None:
     """What services and the contract say no with, as statuses and codes."""
     kinds: tuple[type[Exception], ...] = (LeaseLost, NotYours, NotTaken, Refused, Incomplete, StorageError)
-    for kind in (*kinds, UnknownWorker, NoSuchJob, SourceUnreadable, OperationalError):
+    for kind in (*kinds, UnknownWorker, NoSuchJob, SourceUnreadable, *NO_ANSWER):
         blueprint.register_error_handler(kind, _answer)
 
 
@@ -130,7 +134,4 @@ def as_problem(error: Exception) -> Problem:
         case UnknownWorker():
             return Problem(404, "not_found", "There is no worker with this id.")
         case _:
-            headers = {"Retry-After": str(BUSY_RETRY_S)}
-            return Problem(
-                503, "database_busy", "The database is busy. Try again in a moment.", headers=headers
-            )
+            return database_busy()

@@ -17,7 +17,6 @@ from ...config import settings
 from ...errors import Problem
 from ...extensions import db, limiter
 from ...services import publish, queue
-from ...services.leases import given_claim
 from ...services.worker_keys import KnownWorker
 from . import auth
 from .fleet import versions
@@ -59,8 +58,7 @@ def claim() -> Response:
 
 def _claim(known: KnownWorker, body: ClaimBody) -> Claim | None:
     worker = WorkerInfo(known.id, known.name)
-    given = given_claim(body.token, known.id)
-    return given or queue.claim_next_job(worker, body.slot.slot(), body.job_id, token=body.token)
+    return queue.claim_next_job(worker, body.slot.slot(), body.job_id, token=body.token)
 
 
 @blueprint.post("/leases/<int:job_id>/renew")

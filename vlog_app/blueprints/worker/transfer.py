@@ -39,7 +39,7 @@ BYTES_TYPE = "application/octet-stream"
 @blueprint.get("/source")
 def source(job_id: int) -> Response:
     """The upload, with Range. What moves renews the lease; a lost one ends the answer in the middle."""
-    return send_source(auth.require_lease(job_id))
+    return send_source(auth.require_claim(job_id))
 
 
 def send_source(claim: Claim) -> Response:
@@ -66,7 +66,7 @@ def finished_init(job_id: int, rendition: str, index: int) -> Response:
 
 
 def _finished(job_id: int, rendition: str, index: int) -> SegmentFile:
-    claim = auth.require_lease(job_id)
+    claim = auth.require_claim(job_id)
     names = [row.name for row in claim.plan.renditions]
     if rendition not in names or index >= claim.plan.segment_count:
         raise Refused(f"there is no segment {index} of {rendition}")
@@ -76,7 +76,7 @@ def _finished(job_id: int, rendition: str, index: int) -> SegmentFile:
 @blueprint.put("/segments/<rendition>/<int:index>")
 def checkpoint(job_id: int, rendition: str, index: int) -> Response:
     """Hand in one segment. In CMAF its header stands before it in the body, and a header says how long that is."""
-    claim = auth.require_lease(job_id)
+    claim = auth.require_claim(job_id)
     declared = read_segment(request.headers.get(SEGMENT_HEADER, ""))
     parcel = _parcel()
     if (declared.rendition, declared.index) != (rendition, index):
@@ -93,7 +93,7 @@ def checkpoint(job_id: int, rendition: str, index: int) -> Response:
 
 @blueprint.put("/stills/<name>")
 def hand_in(job_id: int, name: str) -> Response:
-    claim = auth.require_lease(job_id)
+    claim = auth.require_claim(job_id)
     parcel = _parcel()
     with silent_senders_end():
         receive_still(claim, name, parcel)

@@ -1,0 +1,81 @@
+"""PostgreSQL drops every connection, as it does when it is restarted: a caller is asked to try again at most once."""
+
+from __future__ import annotations
+
+import psycopg2
+import pytest
+from flask.testing import FlaskClient
+
+from jobs.contract import Claim
+from tests.worker_api.conftest import ANY_SLOT, RemoteWorker
+from vlog_app import connections
+from vlog_app.config import Settings
+from vlog_app.models import Video
+
+DROP_ALL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+              WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+LONG_S = 600.0
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> str:
+    return postgres_url
+
+
+@pytest.fixture
+def claim(film: Video, atlas: RemoteWorker) -> Claim:
+    claim = atlas.claim()
+    assert claim is not None
+    return claim
+
+
+def drop_connections(config: Settings) -> None:
+    connection = psycopg2.connect(config.database_url.replace("+psycopg2", ""))
+    with connection, connection.cursor() as cursor:
+        cursor.execute(DROP_ALL)
+        assert cursor.rowcount > 0, "nobody was connected"
+    connection.close()
+
+
+def test_a_connection_that_rested_is_tested_so_that_nobody_notices(
+    config: Settings, atlas: RemoteWorker, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "TEST_AFTER_S", 0.0)
+    for _ in range(3):
+        drop_connections(config)
+        assert atlas.about(claim, "POST", "renew", json={}).status_code == 200
+
+
+def test_one_that_was_just_used_costs_one_answer_that_says_try_again(
+    config: Settings, atlas: RemoteWorker, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "TEST_AFTER_S", LONG_S)
+    drop_connections(config)
+    answer = atlas.about(claim, "POST", "renew", json={})
+    assert (answer.status_code, answer.json["code"]) == (503, "database_busy")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert atlas.about(claim, "POST", "renew", json={}).status_code == 200
+
+
+def test_a_claim_that_broke_is_asked_for_again_and_leased_once(
+    config: Settings, atlas: RemoteWorker, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "TEST_AFTER_S", LONG_S)
+    drop_connections(config)
+    body = {"slot": ANY_SLOT, "token": "a" * 32, "code_version": "of somebody else"}
+    assert atlas.call("POST", "/leases", json=body).status_code == 503
+    first, again = (atlas.call("POST", "/leases", json=body).json["lease"] for _ in range(2))
+    assert first == again
+    assert first["job_id"] != claim.job_id
+
+
+def test_pages_of_the_other_sites_say_try_again_as_well(
+    config: Settings, admin_client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "TEST_AFTER_S", LONG_S)
+    assert admin_client.get("/queue").status_code == 200
+    drop_connections(config)
+    page = admin_client.get("/queue")
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "2")
+    assert "Try again" in page.text and "psycopg2" not in page.text
+    assert admin_client.get("/queue").status_code == 200

@@ -1,0 +1,49 @@
+"""Connections to the database: how many a process keeps, and that a dead one is noticed before it is used."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoneFree
+from sqlalchemy.pool import Pool
+
+from .config import Settings
+
+#: The database is away, has dropped the connection, or is busy: a reason to try again.
+NO_ANSWER = (OperationalError, InterfaceError, NoneFree)
+
+MOST_KEPT = 15  # of one process; requests beyond wait for one, since opening one costs as much as many do
+TEST_AFTER_S = 1.0  # how long a connection rests before it is tested: one that was just used is alive
+RESTS_SINCE = "vlog.rests_since"
+
+
+def engine_options(settings: Settings) -> dict[str, Any]:
+    """For PostgreSQL. The connection that was used last is used next, so that a busy one is never tested."""
+    if settings.uses_sqlite:
+        return {}
+    return {"pool_size": MOST_KEPT, "max_overflow": 0, "pool_use_lifo": True}
+
+
+@event.listens_for(Pool, "checkin")
+def _note_rest(_connection: Any, record: Any) -> None:
+    record.info[RESTS_SINCE] = time.monotonic()
+
+
+@event.listens_for(Pool, "checkout")
+def _test_after_rest(connection: Any, record: Any, _proxy: Any) -> None:
+    """A server that was restarted has dropped all its connections: then this one and all others are opened anew."""
+    rests_since = record.info.get(RESTS_SINCE)
+    if rests_since is None or isinstance(connection, sqlite3.Connection):
+        return
+    if time.monotonic() - rests_since < TEST_AFTER_S:
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except Exception as error:
+        raise InvalidatePoolError from error
