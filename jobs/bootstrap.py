@@ -96,12 +96,13 @@ def run_remote_worker(config: Settings) -> None:
         closing(Api(config.worker_api_url, config.worker_api_key)) as api,
     ):
         films = host.work_root / "films"
-        sources = Sources(films, config.worker_cache_size, leaving)
-        reserve = config.storage_reserve_bytes
-        coordinator = HttpCoordinator(api, sources, films, leaving, reserve_bytes=reserve, sends_beside=True)
+        reserve_bytes = config.storage_reserve_bytes
+        sources = Sources(films, config.worker_cache_size, leaving, reserve_bytes=reserve_bytes)
+        coordinator = HttpCoordinator(api, sources, films, leaving, sends_beside=True)
         bell = HttpBell(api, leaving)
         bell.start()
-        with Health(config.worker_health_port, api, coordinator, 3 * config.worker_heartbeat_interval):
+        health = Health(config.worker_health_port, api, coordinator, 3 * config.worker_heartbeat_interval)
+        with closing(coordinator), health:
             _work(host, coordinator, bell, leaving)
 
 

@@ -15,6 +15,7 @@ WIRE_VERSION = 1
 FAMILY = "vlog/"
 VERSION = f"{FAMILY}{WIRE_VERSION}.{PLAN_VERSION}"
 
+ROOT = "/api/worker"
 KEY_HEADER = "X-Worker-API-Key"
 TOKEN_HEADER = "X-Lease-Token"  # noqa: S105  (a header's name)
 SHA256_HEADER = "X-Content-SHA256"
