@@ -20,9 +20,11 @@ class Loopback:
 
 Origin = Path | Loopback
 
-# A jump farther than this is a new request, not bytes read and thrown away: what is read must come over a line first.
-# The default is the size of a socket's buffer, which on loopback grows to megabytes.
+# What is read must come over a line first, so ffmpeg shall take little that it does not need: a longer jump is a new
+# request (by default the bytes between are read and thrown away, as many as a socket holds), and the kernel holds
+# little for it (on loopback it would take megabytes ahead).
 READ_THROUGH_BYTES = 64 * 1024
+RECEIVE_BYTES = 256 * 1024
 
 
 def source_input(origin: Origin, more_codecs: frozenset[str] = frozenset()) -> list[str]:
@@ -40,4 +42,5 @@ def _way_to(origin: Origin) -> list[str]:
     """A file opens no connection. What comes by a connection opens no file, and our server sends nobody elsewhere."""
     if isinstance(origin, Path):
         return ["-protocol_whitelist", "file"]
-    return ["-protocol_whitelist", "http,tcp", "-short_seek_size", str(READ_THROUGH_BYTES)]
+    economy = ("-short_seek_size", str(READ_THROUGH_BYTES), "-recv_buffer_size", str(RECEIVE_BYTES))
+    return ["-protocol_whitelist", "http,tcp", *economy]

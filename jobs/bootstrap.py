@@ -103,7 +103,7 @@ def run_remote_worker(config: Settings) -> None:
         bell.start()
         health = Health(config.worker_health_port, api, coordinator, 3 * config.worker_heartbeat_interval)
         with closing(coordinator), health:
-            _work(host, coordinator, bell, leaving)
+            _work(host, coordinator, bell, leaving, reserve_bytes=reserve_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,7 @@ def _work(
     leaving: threading.Event,
     devices: Devices | None = None,
     hears: Hears | None = None,
+    reserve_bytes: int = 0,
 ) -> None:
     """What every worker does, wherever it lives, until it is asked to leave."""
     from vlog_app.ffmpeg import find_ffmpeg
@@ -151,6 +152,7 @@ def _work(
         wall_min_s=config.ffmpeg_timeout_minimum,
         wall_max_s=config.ffmpeg_timeout_maximum,
         at_once=AtOnce(None if config.parallel_qualities_auto else config.parallel_qualities),
+        reserve_bytes=reserve_bytes,
     )
     _clear(tools.work_root)
     worker = Worker(

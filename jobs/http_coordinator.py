@@ -36,7 +36,7 @@ from .contract import (
 from .film import Reading
 from .http_client import Answer, Api, Differs, Disabled
 from .lease import RENEWALS_PER_LEASE
-from .outbox import Outbox
+from .outbox import MOST_BYTES, Outbox
 from .source_line import HttpSourceLine
 from .sources import Sources
 from .wire import (
@@ -61,7 +61,9 @@ OLD_PROGRAM = (
 
 
 class HttpCoordinator:
-    """One worker's. `sends_beside`: segments are sent in the background while the next ones are made."""
+    """One worker's. `sends_beside`: segments are sent in the background while the next ones are made; encoders stop
+    while `outbox_bytes` of a job wait.
+    """
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class HttpCoordinator:
         leaving: threading.Event,
         *,
         sends_beside: bool = False,
+        outbox_bytes: int = MOST_BYTES,
     ) -> None:
         self._api = api
         self._sources = sources
@@ -78,6 +81,7 @@ class HttpCoordinator:
         self._leaving = leaving
         self._line = HttpSourceLine(api, self._guard, leaving)
         self._sends_beside = sends_beside
+        self._outbox_bytes = outbox_bytes
         self._outboxes: dict[str, Outbox] = {}
         self._at_work: set[str] = set()  # tokens
         self._said: Mapping[str, object] | None = None  # facts the server knows
@@ -202,7 +206,9 @@ class HttpCoordinator:
         """With `sends_beside` always True: what became of it comes with a later call."""
         if not self._sends_beside:
             return self._send_segment(claim, segment, file, init)
-        outbox = self._outboxes.setdefault(claim.token, Outbox(f"outbox-{claim.job_id}"))
+        outbox = self._outboxes.setdefault(
+            claim.token, Outbox(f"outbox-{claim.job_id}", most_bytes=self._outbox_bytes)
+        )
         outbox.put(lambda: self._send_wanted(claim, segment, file, init), segment.size_bytes)
         return True
 

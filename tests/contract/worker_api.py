@@ -59,13 +59,13 @@ def register(url: str, name: str) -> dict[str, Any]:
 
 
 def remote_coordinator(
-    url: str, key: str, folder: Path, *, sends_beside: bool = False, leaving: threading.Event | None = None
+    url: str, key: str, folder: Path, *, leaving: threading.Event | None = None, **more: Any
 ) -> tuple[HttpCoordinator, Api]:
     """Close the second one when it is over."""
     leaving = leaving or threading.Event()
     api = Api(url, key)
     sources = Sources(folder / "films", 1 << 30, leaving)
-    return HttpCoordinator(api, sources, folder, leaving, sends_beside=sends_beside), api
+    return HttpCoordinator(api, sources, folder, leaving, **more), api
 
 
 class Switchboard(Coordinator):

@@ -63,7 +63,9 @@ def begin_probe(session: Session, worker_id: str, now: datetime) -> bool:
     if row is None or not is_probe(row):
         return True
     mine = Worker.id == worker_id, Worker.probe_at == row.probe_at, Worker.probes == row.probes
-    until = now + timedelta(seconds=_wait_s(row.probes + 1))
+    # A full disk costs no job an attempt, so it is looked at steadily: there may be room again any time.
+    probes = 0 if row.pause_reason == NO_SPACE else row.probes + 1
+    until = now + timedelta(seconds=_wait_s(probes))
     moved = session.execute(update(Worker).where(*mine).values(probe_at=until, probes=row.probes + 1))
     return bool(moved.rowcount == 1)  # type: ignore[attr-defined]
 
