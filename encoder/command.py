@@ -7,13 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from .filters import first_scale, next_scale
+from .inputs import Origin, source_input
 from .levels import avc_level, hevc_level
-from .limits import AUDIO_CODECS, MAX_PIXELS, VIDEO_CODECS
 from .model import EncodePlan, RenditionPlan
 from .names import CMAF
 
-# Only these demuxers may open what a stranger uploaded: playlists and lists of files could reach other files.
-INPUT_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mp3,flac,ogg,wav"
 PAD_S = (
     2  # a source may end this much before it said; its last picture is held. More is damage, not rounding.
 )
@@ -36,7 +34,7 @@ class Work:
         return min(self.starts.values())
 
 
-def video_command(ffmpeg: str, source: Path, plan: EncodePlan, work: Work, out: Path) -> list[str]:
+def video_command(ffmpeg: str, source: Origin, plan: EncodePlan, work: Work, out: Path) -> list[str]:
     """One decode, a cascade of scalers, one encoder per rendition; what it writes into `out` is named in `_hls`."""
     rows = [row for row in plan.encoded if row.name in work.starts]
     argv = [*_preamble(ffmpeg), *_input(source, plan, work)]
@@ -46,19 +44,19 @@ def video_command(ffmpeg: str, source: Path, plan: EncodePlan, work: Work, out: 
     return argv
 
 
-def copy_command(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPlan, out: Path) -> list[str]:
+def copy_command(ffmpeg: str, source: Origin, plan: EncodePlan, row: RenditionPlan, out: Path) -> list[str]:
     """The source's own pictures, cut where all rungs are cut: the plan made sure that key frames stand there."""
     return [
         *_preamble(ffmpeg),
         *("-copyts", "-start_at_zero"),
-        *_file(source),
+        *source_input(source),
         *("-map", "0:V:0", "-an", *_nothing_else()),
         *("-c:v", "copy"),
         *_hls(plan, row, 0, out),
     ]
 
 
-def audio_command(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPlan, out: Path) -> list[str]:
+def audio_command(ffmpeg: str, source: Origin, plan: EncodePlan, row: RenditionPlan, out: Path) -> list[str]:
     """The whole film's sound in one run: AAC cut per chunk would overlap by its priming at every seam."""
     duration = _decimal(plan.total_frames / plan.fps)
     # Exactly as long as the picture: silence is added after sound that ends early, and what is longer is cut.
@@ -73,7 +71,7 @@ def audio_command(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPla
     return [
         *_preamble(ffmpeg),
         *("-copyts", "-start_at_zero"),
-        *_file(source),
+        *source_input(source),
         *("-map", f"0:a:{row.source_track}", *_nothing_else()),
         *("-af", filters, "-ac", str(row.channels)),
         *("-c:a", "aac", "-b:a", str(row.max_bitrate_bps), "-threads", "1"),
@@ -146,7 +144,7 @@ def _preamble(ffmpeg: str) -> list[str]:
     ]
 
 
-def _input(source: Path, plan: EncodePlan, work: Work) -> list[str]:
+def _input(source: Origin, plan: EncodePlan, work: Work) -> list[str]:
     """-copyts with -start_at_zero keeps the film's own clock, so a run that starts in the middle stamps its frames
     as the whole run would. The seek lands half a frame early so that rounding cannot skip the first frame.
     """
@@ -159,20 +157,7 @@ def _input(source: Path, plan: EncodePlan, work: Work) -> list[str]:
         argv.append("-noaccurate_seek")  # the picture that is on show there may be much older
     if not span.held:
         argv += ["-t", _decimal((span.end - span.decoded + 2) / plan.fps)]
-    return argv + _file(source)
-
-
-def _file(source: Path) -> list[str]:
-    return [*input_fence(), "-i", f"file:{source}"]
-
-
-def input_fence(more_codecs: frozenset[str] = frozenset()) -> list[str]:
-    """What ffmpeg may open on behalf of a stranger's file: nothing but that file, and only what we take on."""
-    return [
-        *("-protocol_whitelist", "file", "-format_whitelist", INPUT_FORMATS),
-        *("-codec_whitelist", ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS | more_codecs))),
-        *("-max_pixels", str(MAX_PIXELS)),
-    ]
+    return argv + source_input(source)
 
 
 def _nothing_else() -> list[str]:

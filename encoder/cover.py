@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .command import input_fence
+from .inputs import Origin, source_input
 from .limits import COVER_CODECS
 from .stills import JPEG_COLOURS
 
@@ -18,7 +18,7 @@ TALLEST = 600
 MOST_S = 3600  # of a longer recording the first hour is drawn: decoding all of it would take minutes
 
 
-def cover_command(ffmpeg: str, source: Path, out: Path) -> list[str]:
+def cover_command(ffmpeg: str, source: Origin, out: Path) -> list[str]:
     """The cover as large as fits, on the ground: never stretched, and what is transparent shows the ground."""
     fit = f"scale={WIDTH}:{HEIGHT}:force_original_aspect_ratio=decrease:flags=lanczos"
     chain = [
@@ -28,7 +28,7 @@ def cover_command(ffmpeg: str, source: Path, out: Path) -> list[str]:
     return [*_preamble(ffmpeg), *_read(source), *_write(chain, out)]
 
 
-def waveform_command(ffmpeg: str, source: Path, track: int, out: Path) -> list[str]:
+def waveform_command(ffmpeg: str, source: Origin, track: int, out: Path) -> list[str]:
     """A bar for each part of the sound, as loud as it is on average; the cube root lets quiet speech be seen."""
     draw = f"showwavespic=s={BARS}x{TALLEST}:colors={BAR}:scale=cbrt:draw=full"
     widen = f"scale={SPAN}:{TALLEST}:flags=neighbor,format=gbrap"
@@ -54,8 +54,8 @@ def _preamble(ffmpeg: str) -> list[str]:
     return [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "warning", "-progress", "pipe:1"]
 
 
-def _read(source: Path) -> list[str]:
-    return ["-threads", "1", *input_fence(COVER_CODECS), "-i", f"file:{source}"]
+def _read(source: Origin) -> list[str]:
+    return ["-threads", "1", *source_input(source, COVER_CODECS)]
 
 
 def _write(chain: list[str], out: Path) -> list[str]:

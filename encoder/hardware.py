@@ -14,6 +14,7 @@ from .command import _video_output as x264_output
 from .command import video_command as cpu_command
 from .device import Device, DeviceKind, Encoder
 from .filters import TAGS, first_scale
+from .inputs import Origin
 from .model import EncodePlan, RenditionPlan
 
 # Ways to ask one kind of encoder, best first; detection takes the first that works.
@@ -71,7 +72,7 @@ EXTRA_FRAMES = "16"  # beyond the decoder's own: what fps, tpad and split hold o
 
 
 def video_command(
-    ffmpeg: str, choice: Choice, source: Path, plan: EncodePlan, work: Work, out: Path
+    ffmpeg: str, choice: Choice, source: Origin, plan: EncodePlan, work: Work, out: Path
 ) -> list[str]:
     """Like `command.video_command`, on the device and in the way that were chosen."""
     if choice.way is Way.CPU:

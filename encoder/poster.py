@@ -9,8 +9,8 @@ from itertools import pairwise
 from operator import sub
 from pathlib import Path
 
-from .command import input_fence
 from .filters import first_scale
+from .inputs import Origin, source_input
 from .model import EncodePlan, RenditionPlan
 from .stills import JPEG_COLOURS
 
@@ -42,7 +42,7 @@ class Picture:
     score: float
 
 
-def peek_command(ffmpeg: str, source: Path, plan: EncodePlan, part: float, out: Path) -> list[str]:
+def peek_command(ffmpeg: str, source: Origin, plan: EncodePlan, part: float, out: Path) -> list[str]:
     """The key frame before a place and the next ones."""
     return [
         *_preamble(ffmpeg),
@@ -53,7 +53,7 @@ def peek_command(ffmpeg: str, source: Path, plan: EncodePlan, part: float, out: 
     ]
 
 
-def closer_command(ffmpeg: str, source: Path, plan: EncodePlan, out: Path) -> list[str]:
+def closer_command(ffmpeg: str, source: Origin, plan: EncodePlan, out: Path) -> list[str]:
     """A picture from each place of the film's beginning, found by decoding all but the frames nobody refers to."""
     window_s = min(CLOSER_S, plan.duration_s)
     due = "+".join(f"gte(t,{part * window_s:.3f})*{_not_yet(part * window_s)}" for part in PLACES)
@@ -138,8 +138,8 @@ def _preamble(ffmpeg: str) -> list[str]:
     return [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "warning", "-progress", "pipe:1"]
 
 
-def _read(source: Path) -> list[str]:
-    return ["-threads", "1", *input_fence(), "-i", f"file:{source}"]
+def _read(source: Origin) -> list[str]:
+    return ["-threads", "1", *source_input(source)]
 
 
 def _write(plan: EncodePlan, head: list[str], count: int, out: Path) -> list[str]:

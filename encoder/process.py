@@ -64,12 +64,13 @@ class Process:
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self._process: subprocess.Popen[str] | None = None
         self._readers: list[threading.Thread] = []
-        self._started = self._moved = 0.0
+        self._started = self._moved = self._looked = 0.0
+        self._is_paused = self._is_excused = False
         self._asked_to_stop = False
 
     def __enter__(self) -> Self:
         logger.info("ffmpeg starts", extra={"action": "ffmpeg_start", "argv": shlex.join(self.argv)})
-        self._started = self._moved = time.monotonic()
+        self._started = self._moved = self._looked = time.monotonic()
         self._process = subprocess.Popen(
             launch_argv(self.argv, self._limits),
             cwd=self._cwd,
@@ -120,6 +121,7 @@ class Process:
             return
         self._asked_to_stop = True
         self._signal(signal.SIGTERM)
+        self.resume()  # what stands still hears nothing
         try:
             self._process.wait(POLITE_STOP_S)
         except subprocess.TimeoutExpired:
@@ -130,8 +132,27 @@ class Process:
         """Told by the caller when output grew, so that a slow but living encode is not taken for dead."""
         self._moved = time.monotonic()
 
+    def pause(self) -> None:
+        """It stands still until `resume`; no clock counts that."""
+        if not self._is_paused:
+            self._is_paused = True
+            self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._signal(signal.SIGCONT)
+
+    def excuse(self) -> None:
+        """Told by the caller when it waits for something that is not its fault: until the next look no clock counts."""
+        self._is_excused = True
+
     def _check_watchdog(self) -> None:
         now = time.monotonic()
+        if self._is_paused or self._is_excused:
+            self._started += now - self._looked
+            self._moved = min(now, self._moved + now - self._looked)
+        self._looked, self._is_excused = now, False
         if now - self._moved > self._limits.stall_s:
             self.stop()
             raise EncodeStalled(

@@ -96,13 +96,14 @@ def run_remote_worker(config: Settings) -> None:
         closing(Api(config.worker_api_url, config.worker_api_key)) as api,
     ):
         films = host.work_root / "films"
-        sources = Sources(films, config.worker_cache_size, leaving)
-        reserve = config.storage_reserve_bytes
-        coordinator = HttpCoordinator(api, sources, films, leaving, reserve_bytes=reserve, sends_beside=True)
+        reserve_bytes = config.storage_reserve_bytes
+        sources = Sources(films, config.worker_cache_size, leaving, reserve_bytes=reserve_bytes)
+        coordinator = HttpCoordinator(api, sources, films, leaving, sends_beside=True)
         bell = HttpBell(api, leaving)
         bell.start()
-        with Health(config.worker_health_port, api, coordinator, 3 * config.worker_heartbeat_interval):
-            _work(host, coordinator, bell, leaving)
+        health = Health(config.worker_health_port, api, coordinator, 3 * config.worker_heartbeat_interval)
+        with closing(coordinator), health:
+            _work(host, coordinator, bell, leaving, reserve_bytes=reserve_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def _work(
     leaving: threading.Event,
     devices: Devices | None = None,
     hears: Hears | None = None,
+    reserve_bytes: int = 0,
 ) -> None:
     """What every worker does, wherever it lives, until it is asked to leave."""
     from vlog_app.ffmpeg import find_ffmpeg
@@ -150,6 +152,7 @@ def _work(
         wall_min_s=config.ffmpeg_timeout_minimum,
         wall_max_s=config.ffmpeg_timeout_maximum,
         at_once=AtOnce(None if config.parallel_qualities_auto else config.parallel_qualities),
+        reserve_bytes=reserve_bytes,
     )
     _clear(tools.work_root)
     worker = Worker(

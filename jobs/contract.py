@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from encoder.choice import Footage
+from encoder.inputs import Origin
 from encoder.model import Chunk, EncodePlan, Segment
 
 
@@ -133,6 +134,35 @@ class SegmentFile:
     init: Path | None = None
 
 
+class OpenedSource(Protocol):
+    """A film's source while a job reads it. Bytes that cannot be had are never answered with an end: ffmpeg waits, and
+    the job asks here.
+    """
+
+    @property
+    def address(self) -> Origin: ...
+
+    @property
+    def waited_s(self) -> float:
+        """How long ffmpeg has been waiting for bytes of it by now; 0 while it has enough."""
+        ...
+
+    def check(self) -> None:
+        """Raises what is wrong with it: LeaseLost, Unavailable, SourceUnreadable, StorageFull, OSError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOnDisk:
+    """A file beside the worker: there is nothing to wait for."""
+
+    address: Path
+    waited_s: float = 0.0
+
+    def check(self) -> None:
+        return
+
+
 @dataclass(frozen=True, slots=True)
 class Orders:
     """The answer to every renewal. `end_segment`: the job may have become shorter, stop there. `gives_back`: the job
@@ -164,9 +194,7 @@ class Coordinator(Protocol):
         """The most wanted job this slot can take, or that one job; None when there is none or it may not be taken."""
         ...
 
-    def open_source(self, claim: Claim) -> Path:
-        """A local path that ffmpeg can read."""
-        ...
+    def open_source(self, claim: Claim) -> OpenedSource: ...
 
     def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
         """The finished segments of one rendition, in order."""
@@ -179,6 +207,10 @@ class Coordinator(Protocol):
         header it needs in CMAF, stays the worker's: the next segment needs it too. A coordinator that sends segments
         in the background may report what became of them with the next call about the same job.
         """
+        ...
+
+    def is_behind(self, claim: Claim) -> bool:
+        """So much waits to be sent that nothing more should be made for now. Raises what sending it raised."""
         ...
 
     def hand_in(self, claim: Claim, name: str, file: Path) -> None:

@@ -6,7 +6,7 @@ import threading
 
 from .contract import CoordinatorError
 from .http_client import Api
-from .http_coordinator import ROOT
+from .wire import ROOT
 
 PAUSE_S = 5.0  # after an answer that did not come; the worker looks at its queue meanwhile
 REST_S = 1.0  # after one that came: however often the bell rings, the slots look at the queue once a second

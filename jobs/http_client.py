@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import random
+import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 import httpx2
 
@@ -20,11 +24,13 @@ from .wire import KEY_HEADER, LeaseCode
 logger = logging.getLogger(__name__)
 
 CONNECT_S = 10.0
-SILENCE_S = 60.0  # no byte moved for this long: the line is dead. Never a limit on a whole transfer.
+SILENCE_S = 30.0  # no byte moved for this long: the line is dead. Never a limit on a whole transfer.
 FIRST_PAUSE_S = 0.5  # doubles ...
 LONGEST_PAUSE_S = 15.0  # ... up to here
 LONGEST_RETRY_AFTER_S = 60.0
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 64 * 1024
+AHEAD_BYTES = 128 * 1024
+TCP_NOTSENT_LOWAT = 25  # linux/tcp.h
 AGAIN = (408, 425, 429, 500, 502, 503, 504)  # the same request may be answered better later
 DAMAGED_ON_THE_WAY = (LeaseCode.CHECKSUM, LeaseCode.LENGTH)
 
@@ -46,10 +52,12 @@ class Api:
     def __init__(self, url: str, key: str, *, silence_s: float = SILENCE_S) -> None:
         self.url = url.rstrip("/")
         self.reached_at: float | None = None  # monotonic
+        self._silence_s = silence_s
         self._http = httpx2.Client(
             base_url=self.url,
             headers={KEY_HEADER: key},
-            timeout=httpx2.Timeout(silence_s, connect=CONNECT_S, pool=None),
+            timeout=_timeout(silence_s),
+            transport=_transport(),
             follow_redirects=False,  # the key goes to nobody else
         )
 
@@ -62,23 +70,32 @@ class Api:
         body: Mapping[str, Any],
         *,
         patience_s: float = 0.0,
+        silence_s: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """The answer's JSON. Raises CoordinatorError, StorageFull."""
-        return self._json(lambda: self._http.post(path, json=body, headers=headers), patience_s)
+        """The answer's JSON. `silence_s`: how long it is waited for. Raises CoordinatorError, StorageFull."""
+        timeout = _timeout(silence_s or self._silence_s)
+        return self._json(
+            lambda: self._http.post(path, json=body, headers=headers, timeout=timeout), patience_s
+        )
 
     def put_files(
         self, path: str, parts: Sequence[Path], headers: Mapping[str, str], *, patience_s: float
     ) -> dict[str, Any]:
-        """Sends files, one after the other in one body; from the start again when the line breaks."""
+        """Sends files, one after the other in one body; from the start again when the line breaks. Patience begins anew
+        while more gets through than ever before: a slow line is no broken one.
+        """
         length = {"Content-Length": str(sum(part.stat().st_size for part in parts))}
+        record = _Record()
         return self._json(
-            lambda: self._http.put(path, content=_pieces(parts), headers={**headers, **length}), patience_s
+            lambda: self._http.put(path, content=_pieces(parts, record), headers={**headers, **length}),
+            patience_s,
+            record,
         )
 
     def get(self, path: str, *, patience_s: float = 0.0, headers: Mapping[str, str] | None = None) -> Answer:
         """The whole answer. For small ones."""
-        return self._try(lambda: self._http.get(path, headers=headers), patience_s)
+        return self._try(lambda: self._http.get(path, headers=headers), patience_s, _Record())
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
@@ -93,8 +110,10 @@ class Api:
         except httpx2.HTTPError as error:
             raise Unavailable(f"the connection to {self.url} broke") from error
 
-    def _json(self, send: Callable[[], Answer], patience_s: float) -> dict[str, Any]:
-        answer = self._try(send, patience_s)
+    def _json(
+        self, send: Callable[[], Answer], patience_s: float, record: _Record | None = None
+    ) -> dict[str, Any]:
+        answer = self._try(send, patience_s, record or _Record())
         try:
             data = answer.json()
         except ValueError:
@@ -103,14 +122,15 @@ class Api:
             raise Unavailable(f"{self.url} is no worker API of VLog")
         return data
 
-    def _try(self, send: Callable[[], Answer], patience_s: float) -> Answer:
-        until, pause_s = time.monotonic() + patience_s, FIRST_PAUSE_S
+    def _try(self, send: Callable[[], Answer], patience_s: float, record: _Record) -> Answer:
+        pause_s = FIRST_PAUSE_S
         while True:
             answer, error = self._once(send)
             if answer is not None and answer.is_success:
                 return answer
             wait_s = _wait_s(answer, pause_s)
-            if not _is_worth_a_retry(answer) or time.monotonic() + wait_s > until:
+            is_over = time.monotonic() + wait_s > record.set_at + patience_s
+            if is_over or not _is_worth_a_retry(answer):
                 raise _refusal(answer) if answer is not None else self._away(error)
             time.sleep(wait_s)
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
@@ -129,11 +149,38 @@ class Api:
         return away
 
 
-def _pieces(parts: Sequence[Path]) -> Iterator[bytes]:
+@dataclass(slots=True)
+class _Record:
+    """The most of a body that got through in one try, and when."""
+
+    sent_bytes: int = 0
+    set_at: float = field(default_factory=time.monotonic)
+
+    def note(self, sent_bytes: int) -> None:
+        if sent_bytes > self.sent_bytes:
+            self.sent_bytes, self.set_at = sent_bytes, time.monotonic()
+
+
+def _timeout(silence_s: float) -> httpx2.Timeout:
+    return httpx2.Timeout(silence_s, connect=min(CONNECT_S, silence_s), pool=None)
+
+
+def _transport() -> httpx2.HTTPTransport | None:
+    """The kernel takes little ahead of a slow line, so that what is sent is on its way: else a whole segment would
+    wait in a buffer, and its answer be given up. None: a proxy is set in the environment, which decides for itself.
+    """
+    if getproxies() or sys.platform != "linux":
+        return None
+    return httpx2.HTTPTransport(socket_options=[(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, AHEAD_BYTES)])
+
+
+def _pieces(parts: Sequence[Path], record: _Record) -> Iterator[bytes]:
+    sent = 0
     for part in parts:
         with part.open("rb") as opened:
             while piece := opened.read(PIECE_BYTES):
                 yield piece
+                record.note(sent := sent + len(piece))
 
 
 def _wait_s(answer: Answer | None, pause_s: float) -> float:

@@ -6,7 +6,6 @@ import json
 import logging
 import shutil
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from encoder.errors import StorageFull
 from encoder.model import Segment
 from encoder.names import segment_name
 
@@ -35,12 +33,16 @@ from .contract import (
     Unavailable,
     WorkerInfo,
 )
+from .film import Reading
 from .http_client import Answer, Api, Differs, Disabled
-from .outbox import Outbox
-from .sources import Entry, Sources
+from .lease import RENEWALS_PER_LEASE
+from .outbox import MOST_BYTES, Outbox
+from .source_line import HttpSourceLine
+from .sources import Sources
 from .wire import (
     INIT_HEADER,
     INIT_LENGTH_HEADER,
+    ROOT,
     SEGMENT_HEADER,
     SHA256_HEADER,
     TOKEN_HEADER,
@@ -50,10 +52,8 @@ from .wire import (
 
 logger = logging.getLogger(__name__)
 
-ROOT = "/api/worker"
-THE_REST, UNCHANGED, NOTHING_LEFT = 206, 304, 416
 GOODBYE_PATIENCE_S = 30.0  # giving a job back: after that its lease runs out by itself
-BREAK_PAUSE_S = 1.0  # between two tries of a download
+PUBLISHING_S = 300.0  # the last job of a film is answered when the film has been looked through
 OLD_PROGRAM = (
     "This worker speaks version {ours} of the worker API, the server wants {theirs}: install the version of VLog "
     "that the server has, then start the worker again."
@@ -61,7 +61,9 @@ OLD_PROGRAM = (
 
 
 class HttpCoordinator:
-    """One worker's. `sends_beside`: segments are sent in the background while the next ones are made."""
+    """One worker's. `sends_beside`: segments are sent in the background while the next ones are made; encoders stop
+    while `outbox_bytes` of a job wait.
+    """
 
     def __init__(
         self,
@@ -70,15 +72,16 @@ class HttpCoordinator:
         folder: Path,
         leaving: threading.Event,
         *,
-        reserve_bytes: int = 0,
         sends_beside: bool = False,
+        outbox_bytes: int = MOST_BYTES,
     ) -> None:
         self._api = api
         self._sources = sources
         self._folder = folder
         self._leaving = leaving
-        self._reserve_bytes = reserve_bytes
+        self._line = HttpSourceLine(api, self._guard, leaving)
         self._sends_beside = sends_beside
+        self._outbox_bytes = outbox_bytes
         self._outboxes: dict[str, Outbox] = {}
         self._at_work: set[str] = set()  # tokens
         self._said: Mapping[str, object] | None = None  # facts the server knows
@@ -87,6 +90,9 @@ class HttpCoordinator:
     @property
     def jobs_at_work(self) -> int:
         return len(self._at_work)
+
+    def close(self) -> None:
+        self._sources.close()
 
     # --- the worker -----------------------------------------------------------------------------------------
 
@@ -125,14 +131,17 @@ class HttpCoordinator:
 
     def renew(self, claim: Claim, progress: JobProgress | None) -> Orders:
         body = {"progress": asdict(progress) if progress else None}
-        answer = self._post(claim, "renew", body, patience_s=0.0)
+        # A renewal on a dead connection must not take as long as the lease lasts.
+        answer = self._post(
+            claim, "renew", body, patience_s=0.0, silence_s=claim.lease_s / RENEWALS_PER_LEASE
+        )
         self._sources.touch(claim)
         return Orders(**answer)
 
     def finish(self, claim: Claim, report: Report = NOTHING_TO_REPORT) -> None:
         if (outbox := self._outboxes.get(claim.token)) is not None:
             outbox.flush()
-        self._post(claim, "finish", asdict(report), patience_s=claim.lease_s)
+        self._post(claim, "finish", asdict(report), patience_s=claim.lease_s, silence_s=PUBLISHING_S)
         self._end(claim)
 
     def fail(self, claim: Claim, failure: Failure) -> None:
@@ -166,63 +175,8 @@ class HttpCoordinator:
 
     # --- files ----------------------------------------------------------------------------------------------
 
-    def open_source(self, claim: Claim) -> Path:
-        return self._sources.get(
-            claim,
-            fetch=lambda entry: self._fetch(claim, entry),
-            is_current=lambda entry: self._is_current(claim, entry),
-        )
-
-    def _is_current(self, claim: Claim, entry: Entry) -> bool:
-        """The owner may have put another file in the place of the one that is kept here."""
-        headers = {TOKEN_HEADER: claim.token, "If-None-Match": entry.etag}
-        with self._guard(claim), self._api.stream(_path(claim, "source"), headers) as answer:
-            return answer.status_code == UNCHANGED
-
-    def _fetch(self, claim: Claim, entry: Entry) -> None:
-        """Bring what is missing of a source, through broken connections, until the lease is too old to believe in."""
-        until = time.monotonic() + claim.lease_s
-        while True:
-            before = _size(entry.part)
-            try:
-                if self._fetch_some(claim, entry):
-                    return
-            except Unavailable:
-                logger.info("download interrupted", extra={"job_id": claim.job_id})
-            if _size(entry.part) > before:
-                until = time.monotonic() + claim.lease_s
-            if time.monotonic() > until:
-                raise Unavailable("the source cannot be fetched")
-            if self._leaving.wait(BREAK_PAUSE_S):
-                raise Drained
-
-    def _fetch_some(self, claim: Claim, entry: Entry) -> bool:
-        """One connection. True: the file is whole."""
-        start = _size(entry.part) if entry.etag else 0
-        headers = {TOKEN_HEADER: claim.token}
-        if start:
-            headers |= {"Range": f"bytes={start}-", "If-Range": entry.etag}
-        with self._guard(claim), self._api.stream(_path(claim, "source"), headers) as answer:
-            if answer.status_code == NOTHING_LEFT:
-                return True  # the connection broke exactly at its end
-            goes_on = answer.status_code == THE_REST
-            if goes_on and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                raise Unavailable("the server sent another part than was asked for")
-            entry.etag = answer.headers.get("ETag", "")
-            length = int(answer.headers["Content-Length"])
-            self._require_room(entry.part.parent, length)
-            with entry.part.open("ab" if goes_on else "wb") as file:
-                for piece in answer.iter_raw():  # as it comes: what is here must survive a broken connection
-                    file.write(piece)
-                    if self._leaving.is_set():
-                        raise Drained
-            return True
-
-    def _require_room(self, folder: Path, coming: int) -> None:
-        if shutil.disk_usage(folder).free - coming < self._reserve_bytes:
-            raise StorageFull(
-                "The disk of the worker is too full for this film. Everything finished is kept."
-            )
+    def open_source(self, claim: Claim) -> Reading:
+        return self._sources.open(claim, self._line)
 
     def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
         folder = self._segments_of(claim)
@@ -252,9 +206,15 @@ class HttpCoordinator:
         """With `sends_beside` always True: what became of it comes with a later call."""
         if not self._sends_beside:
             return self._send_segment(claim, segment, file, init)
-        outbox = self._outboxes.setdefault(claim.token, Outbox(f"outbox-{claim.job_id}"))
-        outbox.put(lambda: self._send_wanted(claim, segment, file, init))
+        outbox = self._outboxes.setdefault(
+            claim.token, Outbox(f"outbox-{claim.job_id}", most_bytes=self._outbox_bytes)
+        )
+        outbox.put(lambda: self._send_wanted(claim, segment, file, init), segment.size_bytes)
         return True
+
+    def is_behind(self, claim: Claim) -> bool:
+        outbox = self._outboxes.get(claim.token)
+        return outbox is not None and outbox.is_full()
 
     def _send_wanted(self, claim: Claim, segment: Segment, file: Path, init: Path | None) -> None:
         """A part that a viewer's demand gave to another job meanwhile is not missed here."""
@@ -292,10 +252,19 @@ class HttpCoordinator:
                 _path(claim, what), headers={TOKEN_HEADER: claim.token}, patience_s=claim.lease_s
             )
 
-    def _post(self, claim: Claim, verb: str, body: dict[str, Any], *, patience_s: float) -> dict[str, Any]:
+    def _post(
+        self,
+        claim: Claim,
+        verb: str,
+        body: dict[str, Any],
+        *,
+        patience_s: float,
+        silence_s: float | None = None,
+    ) -> dict[str, Any]:
+        headers = {TOKEN_HEADER: claim.token}
         with self._guard(claim):
             return self._api.post(
-                _path(claim, verb), body, headers={TOKEN_HEADER: claim.token}, patience_s=patience_s
+                _path(claim, verb), body, headers=headers, patience_s=patience_s, silence_s=silence_s
             )
 
     def _segments_of(self, claim: Claim) -> Path:
@@ -327,10 +296,6 @@ def _sha256(parts: list[Path]) -> str:
             while piece := opened.read(1 << 20):
                 digest.update(piece)
     return digest.hexdigest()
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def _require_version(answer: dict[str, Any]) -> None:

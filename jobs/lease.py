@@ -12,7 +12,7 @@ from .contract import Claim, Coordinator, Drained, JobProgress, LeaseLost
 
 logger = logging.getLogger(__name__)
 
-RENEWALS_PER_LEASE = 4  # three may be lost
+RENEWALS_PER_LEASE = 6  # three may be lost, or the host stand still for more than half a lease
 PROGRESS_EVERY_S = 0.5  # with the look of the live hub the owner sees within a second what the worker knows
 
 

@@ -6,33 +6,41 @@ import threading
 from collections.abc import Callable
 
 WAIT_S = 0.2
+MOST_BYTES = 64 << 20  # a minute of a ladder up to 1080p
 
 
 class Outbox:
     """Sends in the background, first come first sent. What goes wrong is raised by the next call.
 
-    `most`: when this many wait, `put` waits too, so that a slow line is felt where segments are made.
+    It is full from `most_bytes` on until half of that has gone, so that whoever fills it stops and starts seldom.
     """
 
-    def __init__(self, name: str, *, at_once: int = 2, most: int = 8) -> None:
+    def __init__(self, name: str, *, at_once: int = 2, most_bytes: int = MOST_BYTES) -> None:
         self._name = name
         self._at_once = at_once
-        self._most = most
+        self._most_bytes = most_bytes
         self._moved = threading.Condition()
-        self._waiting: list[Callable[[], object]] = []
+        self._waiting: list[tuple[Callable[[], object], int]] = []
         self._running = 0
+        self._held_bytes = 0
+        self._is_full = False
         self._error: Exception | None = None
 
-    def put(self, send: Callable[[], object]) -> None:
+    def put(self, send: Callable[[], object], size_bytes: int) -> None:
         """Raises what an earlier one raised; nothing more is sent then."""
         with self._moved:
-            while len(self._waiting) >= self._most and self._error is None:
-                self._moved.wait(WAIT_S)
             self._raise_error()
-            self._waiting.append(send)
+            self._waiting.append((send, size_bytes))
+            self._hold(size_bytes)
             if self._running < self._at_once:
                 self._running += 1
                 threading.Thread(target=self._work, name=self._name, daemon=True).start()
+
+    def is_full(self) -> bool:
+        """Nothing should be put in for now, though it may. Raises like `put`."""
+        with self._moved:
+            self._raise_error()
+            return self._is_full
 
     def flush(self) -> None:
         """Wait until everything is sent. Raises like `put`."""
@@ -48,18 +56,26 @@ class Outbox:
             self._moved.notify_all()
 
     def _work(self) -> None:
-        while (send := self._next()) is not None:
+        while (chosen := self._next()) is not None:
+            send, size_bytes = chosen
             try:
                 send()
             except Exception as error:
                 self._fail(error)
+            with self._moved:
+                self._hold(-size_bytes)
 
-    def _next(self) -> Callable[[], object] | None:
+    def _next(self) -> tuple[Callable[[], object], int] | None:
         with self._moved:
             if not self._waiting:
                 self._running -= 1
             self._moved.notify_all()
             return self._waiting.pop(0) if self._waiting else None
+
+    def _hold(self, more_bytes: int) -> None:
+        self._held_bytes += more_bytes
+        limit = self._most_bytes / 2 if self._is_full else self._most_bytes
+        self._is_full = self._held_bytes > limit
 
     def _fail(self, error: Exception) -> None:
         with self._moved:

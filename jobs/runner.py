@@ -33,7 +33,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What this host works with. `wall_multiplier` etc.: see `kinds.encode.wall_limit`."""
+    """What this host works with. `wall_multiplier` etc.: see `kinds.encode.wall_limit`. `reserve_bytes`: how much of
+    the disk under `work_root` is left alone.
+    """
 
     ffmpeg: str
     work_root: Path
@@ -43,6 +45,7 @@ class Tools:
     wall_multiplier: float = 2.0
     wall_min_s: float = 300
     wall_max_s: float = 14_400
+    reserve_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ def run_claim(
     facts = {"action": "job", "job_id": claim.job_id, "video_id": claim.video_id, "kind": claim.kind}
     logger.info("job starts", extra=facts)
     try:
+        _require_room(tools)
         work_dir.mkdir(parents=True)
         with Lease(claim, coordinator, drain) as lease:
             limits = Limits(stall_s=tools.stall_s, wall_s=encode.wall_limit(claim, tools), nice=nice)
@@ -99,6 +103,12 @@ def run_claim(
         coordinator.fail(claim, failure)
     finally:
         shutil.rmtree(work_dir, ignore_errors=True)
+
+
+def _require_room(tools: Tools) -> None:
+    tools.work_root.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(tools.work_root).free < tools.reserve_bytes:
+        raise StorageFull("The disk of the worker is full. Everything finished so far is kept.")
 
 
 def failure_from(error: Exception) -> Failure:

@@ -1,30 +1,70 @@
-"""Sources of films on a host without the storage: each is fetched once, shared by the jobs of its film, and dropped."""
+"""Sources on a host without the storage: fetched as they are read, shared by the jobs of a film, and dropped."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
 
+from encoder.errors import SourceUnreadable, StorageFull
+
+from .blocks import BLOCK_BYTES, BlockFile
 from .contract import Claim, Drained
+from .film import RUN, Film, Reading
+from .film_server import FilmServer
 
 logger = logging.getLogger(__name__)
 
 KEEP_IDLE_S = 600.0  # the next job of a film comes soon, or goes to somebody else
 TURN_S = 0.2
+RUN_BYTES = RUN * BLOCK_BYTES
+NO_ROOM = "The disk of the worker is too full for this film. Everything finished is kept."
+CHANGED = (
+    "The source file on the site was changed while this film was made from it. Nothing of the changed file was used. "
+    "Upload the film again."
+)
+
+
+class SourceChanged(SourceUnreadable):
+    code = "source_changed"
+
+    def __init__(self) -> None:
+        super().__init__(CHANGED)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """State, length and first block of a source."""
+
+    etag: str
+    size_bytes: int
+    data: bytes
+
+
+class SourceLine(Protocol):
+    """Where sources come from."""
+
+    def look(self, claim: Claim, etag: str) -> Head | None:
+        """None: the source still is in the state `etag`. Raises LeaseLost, Unavailable, SourceUnreadable, Drained."""
+        ...
+
+    def fetch(
+        self, claim: Claim, start: int, stop: int, etag: str
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """See film.Fetch."""
+        ...
 
 
 @dataclass(slots=True)
 class Entry:
-    """One film's source. While it is fetched `path` grows under `part`; `etag` is the state of the file it is of."""
-
-    path: Path
-    part: Path
-    etag: str = ""
+    film: Film | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     holds: dict[str, float] = field(default_factory=dict)  # lease token -> believed until
     used_at: float = 0.0
@@ -39,32 +79,25 @@ class Sources:
         max_bytes: int,
         leaving: threading.Event,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        reserve_bytes: int = 0,
     ) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
+        self._reserve_bytes = reserve_bytes
         self._leaving = leaving
         self._clock = clock
         self._lock = threading.Lock()
         self._entries: dict[int, Entry] = {}
+        self._server = FilmServer()
 
-    def get(
-        self,
-        claim: Claim,
-        fetch: Callable[[Entry], None],
-        is_current: Callable[[Entry], bool] = lambda _entry: True,
-    ) -> Path:
-        """The source of the claim's film. `fetch` brings what is missing of `part`. Raises Drained, and what `fetch`
-        raises: what came until then is kept for the next try. `is_current`: whether the site still has this file.
-        """
+    def open(self, claim: Claim, line: SourceLine) -> Reading:
+        """The source of the claim's film, with what is here of it. Raises what `line.look` raises, and StorageFull."""
         self.tidy()
         entry = self._hold(claim)
         with self._alone(entry):
-            if not (entry.path.exists() and is_current(entry)):
-                entry.path.unlink(missing_ok=True)  # who reads it now goes on reading it
-                entry.part.parent.mkdir(parents=True, exist_ok=True)
-                fetch(entry)
-                entry.part.rename(entry.path)
-        return entry.path
+            entry.film = film = self._current(claim, entry.film, line)
+            return self._server.open(film, claim)
 
     def touch(self, claim: Claim) -> None:
         with self._lock:
@@ -73,32 +106,62 @@ class Sources:
                 self._note(entry, claim)
 
     def let_go(self, claim: Claim) -> None:
+        self._server.forget(claim)
         with self._lock:
             if (entry := self._entries.get(claim.video_id)) is not None:
                 entry.holds.pop(claim.token, None)
         self.tidy()
 
     def tidy(self) -> None:
-        """Drop what no lease holds and is old or too much, the longest unused first."""
+        """Drop what no lease holds and is old or too much, the longest unused first; all of that when the disk is
+        short of room.
+        """
+        most = self._max_bytes if self._has_room(RUN_BYTES) else 0
         with self._lock:
             now = self._clock()
             idle = [item for item in self._entries.items() if not _is_held(item[1], now)]
             kept = sum(_size(entry) for _, entry in idle)
             for video_id, entry in sorted(idle, key=lambda item: item[1].used_at):
-                if kept <= self._max_bytes and now - entry.used_at < KEEP_IDLE_S:
+                if kept <= most and now - entry.used_at < KEEP_IDLE_S:
                     continue
                 kept -= _size(entry)
                 del self._entries[video_id]
-                entry.path.unlink(missing_ok=True)
-                entry.part.unlink(missing_ok=True)
+                if entry.film is not None:
+                    entry.film.blocks.drop()
                 logger.info("source dropped", extra={"action": "source_dropped", "video_id": video_id})
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _current(self, claim: Claim, film: Film | None, line: SourceLine) -> Film:
+        """The owner may have put another file in the place of the one that is kept here."""
+        head = line.look(claim, film.etag if film else "")
+        if head is None:
+            assert film is not None  # there was a state to compare with
+            return film
+        if film is not None:
+            film.stop(SourceChanged())
+            film.blocks.drop()
+        self._make_room(len(head.data))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        blocks = BlockFile(self._folder / f"film-{claim.video_id}-{uuid4().hex[:8]}", head.size_bytes)
+        blocks.write(0, head.data)
+        return Film(blocks, head.etag, line.fetch, self._make_room)
+
+    def _make_room(self, coming: int) -> None:
+        if not self._has_room(coming):
+            self.tidy()
+        if not self._has_room(coming):
+            raise StorageFull(NO_ROOM)
+
+    def _has_room(self, coming: int) -> bool:
+        if not self._folder.exists():
+            return True
+        return shutil.disk_usage(self._folder).free - coming >= self._reserve_bytes
 
     def _hold(self, claim: Claim) -> Entry:
         with self._lock:
-            name = f"film-{claim.video_id}"
-            entry = self._entries.setdefault(
-                claim.video_id, Entry(self._folder / name, self._folder / f"{name}.part")
-            )
+            entry = self._entries.setdefault(claim.video_id, Entry())
             self._note(entry, claim)
             return entry
 
@@ -108,7 +171,7 @@ class Sources:
 
     @contextmanager
     def _alone(self, entry: Entry) -> Iterator[None]:
-        """One job fetches, the others of its film wait for it."""
+        """One job looks at the source, the others of its film wait for it."""
         while not entry.lock.acquire(timeout=TURN_S):
             if self._leaving.is_set():
                 raise Drained
@@ -123,4 +186,4 @@ def _is_held(entry: Entry, now: float) -> bool:
 
 
 def _size(entry: Entry) -> int:
-    return sum(path.stat().st_size for path in (entry.path, entry.part) if path.exists())
+    return entry.film.blocks.kept_bytes if entry.film else 0

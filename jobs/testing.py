@@ -24,6 +24,7 @@ from .contract import (
     Report,
     SegmentFile,
     Slot,
+    SourceOnDisk,
     WorkerInfo,
 )
 from .layout import ESSENTIAL, JobDraft, draft_jobs
@@ -98,9 +99,9 @@ class MemoryCoordinator:
             job.expires_at, job.handed_in = self.clock() + self.lease_s, 0
             return self._claim_of(job)
 
-    def open_source(self, claim: Claim) -> Path:
+    def open_source(self, claim: Claim) -> SourceOnDisk:
         self._held(claim)
-        return self.source
+        return SourceOnDisk(self.source)
 
     def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
         self._held(claim)
@@ -130,6 +131,9 @@ class MemoryCoordinator:
             self.segments[segment.rendition, segment.index] = segment
             job.handed_in += 1
             return True
+
+    def is_behind(self, claim: Claim) -> bool:
+        return False
 
     def hand_in(self, claim: Claim, name: str, file: Path) -> None:
         with self._lock:

@@ -17,7 +17,7 @@ FAMILY = "vlog/"
 VERSION = f"{FAMILY}{WIRE_VERSION}.{PLAN_VERSION}"
 
 PLANS_KEPT = 64
-
+ROOT = "/api/worker"
 KEY_HEADER = "X-Worker-API-Key"
 TOKEN_HEADER = "X-Lease-Token"  # noqa: S105  (a header's name)
 SHA256_HEADER = "X-Content-SHA256"

@@ -13,9 +13,19 @@ CLOCK_HZ = 90_000
 
 
 def numbered_film(
-    ffmpeg: str, path: Path, *, seconds: float, size: str = "1280x720", fps: str = "30000/1001"
+    ffmpeg: str,
+    path: Path,
+    *,
+    seconds: float,
+    size: str = "1280x720",
+    fps: str = "30000/1001",
+    filled_to: str = "",
 ) -> Path:
-    """Sixteen bars show the frame's number in binary, the leftmost bar is the lowest bit."""
+    """Sixteen bars show the frame's number in binary, the leftmost bar is the lowest bit. `filled_to`: a rate such as
+    8M that is kept with bytes that say nothing, which cost nothing to make.
+    """
+    filled = ["-b:v", filled_to, "-minrate", filled_to, "-maxrate", filled_to, "-bufsize", filled_to]
+    filled += ["-x264-params", "nal-hrd=cbr:filler=1"]
     picture = (
         f"color=black:s=64x36:r={fps}:d={seconds},geq=lum='235*mod(floor(N/pow(2\\,floor(X*{BITS}/W)))\\,2)'"
     )
@@ -24,6 +34,7 @@ def numbered_film(
         *("-f", "lavfi", "-i", f"sine=f=440:r=48000:d={seconds}"),
         *("-vf", f"scale={size.replace('x', ':')}:flags=neighbor,format=yuv420p"),
         *("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "50", "-c:a", "aac", "-b:a", "64k"),
+        *(filled if filled_to else ()),
         *("-movflags", "+faststart", str(path)),
     ]
     subprocess.run(argv, check=True, timeout=120)

@@ -20,6 +20,7 @@ from jobs.contract import (
     Report,
     SegmentFile,
     Slot,
+    SourceOnDisk,
     Unavailable,
     WorkerInfo,
 )
@@ -41,7 +42,7 @@ class LocalCoordinator:
         with self._session():
             return queue.claim_next_job(worker, slot, job_id)
 
-    def open_source(self, claim: Claim) -> Path:
+    def open_source(self, claim: Claim) -> SourceOnDisk:
         with self._session():
             video = db.session.get(Video, claim.video_id)
             if video is None:
@@ -49,7 +50,7 @@ class LocalCoordinator:
             path = source_file(video)
         if not path.is_file():
             raise SourceUnreadable("The source file is gone from the storage.", code="source_missing")
-        return path
+        return SourceOnDisk(path)
 
     def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
         with self._session():
@@ -62,6 +63,9 @@ class LocalCoordinator:
     def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
         with self._session():
             return checkpoints.take_segment(claim, segment, file, init)
+
+    def is_behind(self, claim: Claim) -> bool:
+        return False
 
     def hand_in(self, claim: Claim, name: str, file: Path) -> None:
         with self._session():

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from encoder.cover import cover_command, waveform_command
 from encoder.errors import EncodeFailed
-from encoder.process import Process
+
+from ..pace import run_to_end
 
 if TYPE_CHECKING:
     from ..runner import Bench
@@ -19,21 +20,15 @@ def make_sound_poster(bench: Bench) -> Path:
     ffmpeg, track = bench.tools.ffmpeg, bench.claim.plan.audio[0].source_track
     cover, waveform = bench.work_dir / "cover.jpg", bench.work_dir / "waveform.jpg"
     try:
-        _draw(bench, cover_command(ffmpeg, source, cover))
+        run_to_end(bench, cover_command(ffmpeg, source.address, cover), source)
     except EncodeFailed:
         pass  # most often there is none
     if _is_there(cover):
         return cover
-    _draw(bench, waveform_command(ffmpeg, source, track, waveform))
+    run_to_end(bench, waveform_command(ffmpeg, source.address, track, waveform), source)
     if not _is_there(waveform):
         raise EncodeFailed("No poster could be drawn of this sound.", code="no_poster")
     return waveform
-
-
-def _draw(bench: Bench, argv: list[str]) -> None:
-    with Process(argv, bench.limits, bench.work_dir) as process:
-        while not process.wait(0.2):
-            bench.lease.check_drain()
 
 
 def _is_there(file: Path) -> bool:

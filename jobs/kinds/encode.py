@@ -19,7 +19,8 @@ from encoder.model import EncodePlan, Segment
 from encoder.process import Process
 from encoder.segments import FRAME_COUNT, closed_segments, init_beside, measure
 
-from ..contract import Claim, Drained, JobProgress, Refused, Report
+from ..contract import Claim, Drained, JobProgress, OpenedSource, Refused, Report
+from ..pace import keep_pace
 
 if TYPE_CHECKING:
     from ..runner import Bench, Tools
@@ -56,15 +57,17 @@ def together(reports: list[Report]) -> Report:
     return Report(speed, max((report.damage for report in reports), default=0))
 
 
-def _by_any_way(bench: Bench, source: Path, work: Work, choice: Choice) -> Report:
+def _by_any_way(bench: Bench, source: OpenedSource, work: Work, choice: Choice) -> Report:
     """Each way goes on where the one before it stopped; what it handed in is kept. A device is blamed only when
     another way has worked.
     """
     devices, failures = bench.tools.devices, []
     while True:
         room = _room_for(bench, choice)
-        harvest = _Harvest(room, dict(work.starts), choice.device.id)
-        argv = video_command(bench.tools.ffmpeg, choice, source, bench.claim.plan, work, room.work_dir)
+        harvest = _Harvest(room, source, dict(work.starts), choice.device.id)
+        argv = video_command(
+            bench.tools.ffmpeg, choice, source.address, bench.claim.plan, work, room.work_dir
+        )
         try:
             report = _encode(room, argv, harvest)
         except (EncodeFailed, EncodeStalled, LimitExceeded, OutputInvalid) as error:
@@ -121,8 +124,8 @@ def _whole_film(bench: Bench, command: Callable[..., list[str]]) -> Report:
         return Report()
     source = bench.coordinator.open_source(claim)
     row = plan.rendition(claim.renditions[0])
-    argv = command(bench.tools.ffmpeg, source, plan, row, bench.work_dir)
-    return _encode(bench, argv, _Harvest(bench, {row.name: 0}))
+    argv = command(bench.tools.ffmpeg, source.address, plan, row, bench.work_dir)
+    return _encode(bench, argv, _Harvest(bench, source, {row.name: 0}))
 
 
 def remaining(claim: Claim) -> Work | None:
@@ -153,6 +156,7 @@ def _encode(bench: Bench, argv: list[str], harvest: _Harvest) -> Report:
             if harvest.collect(is_last=ended):
                 process.moved()
             bench.lease.report(harvest.position(process.progress.frame, process.progress.speed))
+            keep_pace(bench, process, harvest.source)
             _consider_leaving(bench, harvest)
         harvest.require_complete()
         return Report(process.progress.speed, process.damage)
@@ -169,6 +173,7 @@ class _Harvest:
     """Takes finished segments from the work directory, checks them, hands them in. `next`: rung -> next index."""
 
     bench: Bench
+    source: OpenedSource
     next: dict[str, int]
     device: str = CPU.id
     first: dict[str, int] = field(init=False)
@@ -196,6 +201,7 @@ class _Harvest:
         taken = 0
         for name in self.next:
             fresh = list(self._fresh(name))
+            self.source.check()  # before anything that was made of it is believed
             for index, path in fresh:
                 is_newest = index == fresh[-1][0]
                 segment = self._measure(name, index, path, may_be_cut=is_newest, is_last=is_last)

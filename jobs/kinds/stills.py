@@ -16,7 +16,6 @@ from encoder.poster import (
     peek_command,
     pictures_in,
 )
-from encoder.process import Process
 from encoder.stills import (
     storyboard_command,
     storyboard_files,
@@ -24,6 +23,8 @@ from encoder.stills import (
     write_rung,
 )
 
+from ..contract import OpenedSource, SourceOnDisk
+from ..pace import run_to_end
 from .covers import make_sound_poster
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def run_poster(bench: Bench) -> None:
     source = bench.coordinator.open_source(bench.claim)
     candidates = distinct(_peeks(bench, source))
     if is_closer_look_due(candidates, bench.claim.plan.duration_s):
-        argv = closer_command(bench.tools.ffmpeg, source, bench.claim.plan, _folder(bench, "closer"))
-        candidates = distinct([*_look(bench, argv, "closer"), *candidates])
+        argv = closer_command(bench.tools.ffmpeg, source.address, bench.claim.plan, _folder(bench, "closer"))
+        candidates = distinct([*_look(bench, source, argv, "closer"), *candidates])
     chosen = best(candidates)
     if chosen is None:
         raise EncodeFailed("No picture of this film could be decoded for its poster.", code="no_poster")
@@ -54,13 +55,13 @@ def run_poster(bench: Bench) -> None:
         bench.coordinator.hand_in(bench.claim, name, picture.small)
 
 
-def _peeks(bench: Bench, source: Path) -> list[Picture]:
+def _peeks(bench: Bench, source: OpenedSource) -> list[Picture]:
     """The best picture of every place that has one."""
     found = []
     for number, part in enumerate(PLACES):
         folder = _folder(bench, f"place{number}")
-        argv = peek_command(bench.tools.ffmpeg, source, bench.claim.plan, part, folder)
-        if picture := best(_look(bench, argv, folder.name)):
+        argv = peek_command(bench.tools.ffmpeg, source.address, bench.claim.plan, part, folder)
+        if picture := best(_look(bench, source, argv, folder.name)):
             found.append(picture)
     return found
 
@@ -71,10 +72,10 @@ def _strongest(candidates: list[Picture]) -> list[Picture]:
     return [picture for picture in candidates if picture in kept]
 
 
-def _look(bench: Bench, argv: list[str], folder: str) -> list[Picture]:
+def _look(bench: Bench, source: OpenedSource, argv: list[str], folder: str) -> list[Picture]:
     """What one ffmpeg finds. A place without pictures is no failure: the film may be shorter than it says."""
     try:
-        _run(bench, argv)
+        run_to_end(bench, argv, source)
     except EncodeFailed:
         pass  # what it wrote before that is looked at all the same
     return pictures_in(bench.work_dir / folder)
@@ -92,15 +93,10 @@ def run_storyboard(bench: Bench) -> None:
     layout = storyboard_layout(plan)
     segments = bench.coordinator.open_segments(bench.claim, plan.lowest.name)
     playlist = write_rung(plan, [(each.path, each.init) for each in segments], bench.work_dir)
-    _run(bench, storyboard_command(bench.tools.ffmpeg, playlist, layout, bench.work_dir))
+    argv = storyboard_command(bench.tools.ffmpeg, playlist, layout, bench.work_dir)
+    run_to_end(bench, argv, SourceOnDisk(playlist))
     for file in storyboard_files(layout, bench.work_dir):
         bench.coordinator.hand_in(bench.claim, file.name, file)
     index = bench.work_dir / STORYBOARD_INDEX
     index.write_text(layout.webvtt())
     bench.coordinator.hand_in(bench.claim, index.name, index)
-
-
-def _run(bench: Bench, argv: list[str]) -> None:
-    with Process(argv, bench.limits, bench.work_dir) as process:
-        while not process.wait(0.2):
-            bench.lease.check_drain()

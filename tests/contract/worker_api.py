@@ -20,6 +20,7 @@ from jobs.contract import (
     Coordinator,
     Failure,
     JobProgress,
+    OpenedSource,
     Orders,
     Report,
     SegmentFile,
@@ -58,13 +59,13 @@ def register(url: str, name: str) -> dict[str, Any]:
 
 
 def remote_coordinator(
-    url: str, key: str, folder: Path, *, sends_beside: bool = False, leaving: threading.Event | None = None
+    url: str, key: str, folder: Path, *, leaving: threading.Event | None = None, **more: Any
 ) -> tuple[HttpCoordinator, Api]:
     """Close the second one when it is over."""
     leaving = leaving or threading.Event()
     api = Api(url, key)
     sources = Sources(folder / "films", 1 << 30, leaving)
-    return HttpCoordinator(api, sources, folder, leaving, sends_beside=sends_beside), api
+    return HttpCoordinator(api, sources, folder, leaving, **more), api
 
 
 class Switchboard(Coordinator):
@@ -83,6 +84,8 @@ class Switchboard(Coordinator):
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
     ) -> None:
+        for line in self._lines.values():
+            line.close()
         for api in self._apis:
             api.close()
 
@@ -100,7 +103,7 @@ class Switchboard(Coordinator):
             self._holders[claim.token] = self.line_of(worker)
         return claim
 
-    def open_source(self, claim: Claim) -> Path:
+    def open_source(self, claim: Claim) -> OpenedSource:
         return self._holders[claim.token].open_source(claim)
 
     def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
@@ -111,6 +114,9 @@ class Switchboard(Coordinator):
 
     def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
         return self._holders[claim.token].checkpoint(claim, segment, file, init)
+
+    def is_behind(self, claim: Claim) -> bool:
+        return self._holders[claim.token].is_behind(claim)
 
     def hand_in(self, claim: Claim, name: str, file: Path) -> None:
         self._holders[claim.token].hand_in(claim, name, file)

@@ -223,3 +223,40 @@ def test_it_runs_as_politely_as_asked(script: Script, tmp_path: Path) -> None:
 def test_a_missing_program_is_a_failure_and_no_hang(tmp_path: Path) -> None:
     with pytest.raises(EncodeFailed):
         run([str(tmp_path / "no-such-ffmpeg")])
+
+
+# --- waiting that is not its fault ---------------------------------------------------------------------------
+
+
+def test_a_paused_program_stands_still_and_no_clock_counts_it(script: Script, tmp_path: Path) -> None:
+    argv = script("trap 'exit 0' TERM", "n=0", "while :; do n=$((n+1)); echo $n > $D/n; echo frame=$n; done")
+    counted = tmp_path / "n"
+    with Process(argv, Limits(stall_s=0.4, wall_s=1.0)) as process:
+        wait_until(counted.exists)
+        process.pause()
+        assert not process.wait(0.1)
+        before = counted.read_text()
+        for _ in range(15):
+            assert not process.wait(0.1)  # longer than either limit
+        assert counted.read_text() == before
+        process.resume()
+        wait_until(lambda: counted.read_text() != before)
+
+
+def test_a_paused_program_still_ends_when_it_is_asked_to(script: Script) -> None:
+    with Process(
+        script("trap 'echo bye >&2; exit 0' TERM", "while :; do sleep 0.02; done"), Limits()
+    ) as process:
+        SOON.wait(0.3)
+        process.pause()
+    assert "bye" in process.stderr_tail
+
+
+def test_a_program_that_waits_for_others_is_excused_until_they_are_there(script: Script) -> None:
+    limits = Limits(stall_s=0.4, wall_s=1.0)
+    with Process(script("sleep 30"), limits) as process:
+        for _ in range(15):
+            assert not process.wait(0.1)
+            process.excuse()
+        with pytest.raises(EncodeStalled):
+            wait_until(lambda: process.wait(0.1))

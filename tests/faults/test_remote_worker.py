@@ -122,6 +122,29 @@ def test_a_worker_that_slept_past_its_lease_changes_nothing(
     check_film(uploaded, media, ffmpeg_path, tmp_path)
 
 
+def test_a_worker_that_stood_still_for_most_of_a_lease_keeps_its_jobs(
+    uploaded: Video, config: Settings, tmp_path: Path
+) -> None:
+    """Two of three thirds: the host was busy with something else, as hosts are."""
+    lease_s = 9.0
+    with elsewhere(config, tmp_path, lease_minutes=lease_s / 60) as place:
+        place.serve()
+        worker = place.work("atlas")
+        wait_until(lambda: len(checkpoints(uploaded)) >= 2)
+        for _ in range(2):
+            os.killpg(worker.pid, signal.SIGSTOP)
+            held, until = leased(), time.monotonic() + 0.6 * lease_s
+            while time.monotonic() < until:
+                assert queue.sweep_expired_leases() == 0
+                time.sleep(0.2)
+            os.killpg(worker.pid, signal.SIGCONT)
+            assert held, "it held nothing"
+            wait_until(lambda held=held: queue.sweep_expired_leases() or not held & leased())
+        wait_until(lambda: sweep_until_whole(uploaded))
+        stop(worker)
+    assert set(db.session.scalars(db.select(Attempt.outcome))) <= {"finished", "released", None}
+
+
 def test_a_remote_worker_makes_films_in_cmaf_with_their_storyboard(
     config: Settings, app_factory: AppFactory, film: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from encoder.errors import SourceUnreadable, StorageFull
+from encoder.inputs import Loopback
 from encoder.model import Chunk, Segment
 from encoder.plan import make_plan
-from jobs import http_client, http_coordinator
+from jobs import film, http_client, http_coordinator, source_line
+from jobs.blocks import BLOCK_BYTES
 from jobs.contract import (
     Claim,
     Dismissed,
@@ -26,6 +28,7 @@ from jobs.contract import (
     Failure,
     Incomplete,
     LeaseLost,
+    OpenedSource,
     Refused,
     Slot,
     Unavailable,
@@ -116,7 +119,8 @@ def serving(*answers: Answer) -> Iterator[Script]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_client, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(http_coordinator, "BREAK_PAUSE_S", 0.01)
+    monkeypatch.setattr(source_line, "BREAK_PAUSE_S", 0.01)
+    monkeypatch.setattr(film, "BREAK_PAUSE_S", 0.01)
     monkeypatch.setattr(http_coordinator, "GOODBYE_PATIENCE_S", 0.1)
 
 
@@ -125,15 +129,15 @@ Connect = Callable[..., HttpCoordinator]
 
 @pytest.fixture
 def connect(tmp_path: Path) -> Iterator[Connect]:
-    apis: list[Api] = []
+    opened: list[tuple[HttpCoordinator, Api]] = []
 
     def open_line(script: Script, **more: Any) -> HttpCoordinator:
-        coordinator, api = remote_coordinator(script.url, "vlw_key", tmp_path, **more)
-        apis.append(api)
-        return coordinator
+        opened.append(remote_coordinator(script.url, "vlw_key", tmp_path, **more))
+        return opened[-1][0]
 
     yield open_line
-    for api in apis:
+    for coordinator, api in opened:
+        coordinator.close()
         api.close()
 
 
@@ -278,68 +282,106 @@ def test_facts_are_said_when_they_change(connect: Connect) -> None:
 # --- the source ----------------------------------------------------------------------------------------------
 
 
-def whole(data: bytes = FILM, etag: str = '"1"', **more: Any) -> Answer:
-    return Answer(200, data, {"ETag": etag}, **more)
+HEAD = FILM[:BLOCK_BYTES]
 
 
-def rest(start: int, **more: Any) -> Answer:
-    span = {"ETag": '"1"', "Content-Range": f"bytes {start}-{len(FILM) - 1}/{len(FILM)}"}
-    return Answer(206, FILM[start:], span, **more)
+def part(start: int, stop: int, etag: str = '"1"', data: bytes = FILM, **more: Any) -> Answer:
+    span = {"ETag": etag, "Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}
+    return Answer(206, data[start:stop], span, **more)
 
 
-def test_a_broken_download_goes_on_where_it_stopped(connect: Connect) -> None:
-    with serving(whole(cut_after=300_000), rest(300_000, cut_after=100_000), rest(400_000)) as script:
-        path = connect(script).open_source(CLAIM)
-    assert path.read_bytes() == FILM
+def read(source: OpenedSource, start: int, stop: int) -> bytes:
+    import httpx2
+
+    assert isinstance(source.address, Loopback)
+    return httpx2.get(source.address.url, headers={"Range": f"bytes={start}-{stop - 1}"}, timeout=20).content
+
+
+def test_a_source_is_opened_by_its_first_block_and_the_rest_is_asked_for_when_it_is_read(
+    connect: Connect,
+) -> None:
+    far = 5 * BLOCK_BYTES
+    with serving(part(0, BLOCK_BYTES), part(far, far + BLOCK_BYTES)) as script:
+        source = connect(script).open_source(CLAIM)
+        assert read(source, 0, BLOCK_BYTES) == HEAD
+        assert read(source, far, far + 10) == FILM[far : far + 10]
     ranges = [headers.get("Range") for _, _, headers, _ in script.asked]
-    assert ranges == [None, "bytes=300000-", "bytes=400000-"]
+    assert ranges == [f"bytes=0-{BLOCK_BYTES - 1}", f"bytes={far}-{far + BLOCK_BYTES - 1}"]
     assert script.asked[1][2]["If-Range"] == '"1"'
+    assert {headers["X-Lease-Token"] for _, _, headers, _ in script.asked} == {CLAIM.token}
 
 
-def test_a_source_that_changed_in_the_middle_is_fetched_anew(connect: Connect) -> None:
-    other = b"another film" * 1000
-    with serving(whole(cut_after=300_000), whole(other, '"2"')) as script:
-        assert connect(script).open_source(CLAIM).read_bytes() == other
+def test_a_broken_connection_is_tried_again(connect: Connect) -> None:
+    far = 3 * BLOCK_BYTES
+    head = [part(0, BLOCK_BYTES, cut_after=10), part(0, BLOCK_BYTES)]
+    rest = [part(far, far + BLOCK_BYTES, cut_after=1000), Answer(502), part(far, far + BLOCK_BYTES)]
+    with serving(*head, *rest) as script:
+        source = connect(script).open_source(CLAIM)
+        assert read(source, far, far + BLOCK_BYTES) == FILM[far : far + BLOCK_BYTES]
+    assert len(script.asked) == 5
 
 
-def test_a_connection_that_broke_at_the_very_end_costs_nothing(connect: Connect) -> None:
-    """All bytes came, and the line broke before that was noticed."""
-    with serving(whole(cut_after=len(FILM) - 1), rest(len(FILM) - 1), Answer(416)) as script:
-        assert connect(script).open_source(CLAIM).read_bytes() == FILM
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(200, b"another", {"ETag": '"2"'}), part(3 * BLOCK_BYTES, 4 * BLOCK_BYTES, '"2"'), Answer(416)],
+)
+def test_a_source_that_is_another_one_by_now_ends_the_job(connect: Connect, answer: Answer) -> None:
+    with serving(part(0, BLOCK_BYTES), answer) as script:
+        line = connect(script)
+        source = line.open_source(CLAIM)
+        reader = threading.Thread(target=hung_up_on, args=(source, 3 * BLOCK_BYTES))
+        reader.start()
+        with pytest.raises(SourceUnreadable) as caught:
+            until_trouble(source)
+        assert caught.value.code == "source_changed"
+        line.release(CLAIM)
+        reader.join(10)
+
+
+def hung_up_on(source: OpenedSource, start: int) -> None:
+    import httpx2
+
+    with pytest.raises(httpx2.HTTPError):
+        read(source, start, start + 10)
+
+
+def until_trouble(source: OpenedSource) -> None:
+    for _ in range(200):
+        source.check()
+        threading.Event().wait(0.05)
 
 
 def test_a_kept_source_is_fetched_anew_only_when_the_site_has_another(connect: Connect) -> None:
-    with serving(whole(), Answer(304), whole(b"new", '"2"'), whole(b"new", '"2"')) as script:
+    new = b"new" * 100
+    with serving(part(0, BLOCK_BYTES), Answer(304), part(0, 300, '"2"', new)) as script:
         line = connect(script)
-        assert line.open_source(CLAIM).read_bytes() == FILM
-        assert line.open_source(CLAIM).read_bytes() == FILM
+        for _ in range(2):
+            assert read(line.open_source(CLAIM), 0, BLOCK_BYTES) == HEAD
         assert script.asked[1][2]["If-None-Match"] == '"1"'
-        assert line.open_source(CLAIM).read_bytes() == b"new"
+        assert read(line.open_source(CLAIM), 0, 300) == new
 
 
-def test_a_lost_lease_ends_a_download(connect: Connect) -> None:
-    with serving(whole(cut_after=300_000), say(409, "lease_lost")) as script, pytest.raises(LeaseLost):
-        connect(script).open_source(CLAIM)
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (say(409, "lease_lost"), LeaseLost),
+        (say(404, "source_missing"), SourceUnreadable),
+        (Answer(416), SourceUnreadable),
+        (Answer(200, FILM, {"ETag": '"1"'}), Unavailable),
+    ],
+)
+def test_a_source_that_cannot_be_opened_says_why(
+    connect: Connect, answer: Answer, error: type[Exception]
+) -> None:
+    with serving(answer) as script, pytest.raises(error):
+        connect(script).open_source(replace(CLAIM, lease_s=0.2))
 
 
-def test_a_source_that_is_gone_ends_the_job(connect: Connect) -> None:
-    with serving(say(404, "source_missing")) as script, pytest.raises(SourceUnreadable):
-        connect(script).open_source(CLAIM)
-
-
-def test_a_worker_that_is_asked_to_leave_does_not_wait_for_the_film(connect: Connect) -> None:
+def test_a_worker_that_is_asked_to_leave_does_not_wait_for_a_site_that_is_away(connect: Connect) -> None:
     leaving = threading.Event()
     leaving.set()
-    with serving(whole()) as script, pytest.raises(Drained):
+    with serving(Answer(502)) as script, pytest.raises(Drained):
         connect(script, leaving=leaving).open_source(CLAIM)
-
-
-def test_a_full_disk_of_the_worker_is_not_the_jobs_fault(tmp_path: Path) -> None:
-    with serving(whole()) as script, closing(Api(script.url, "k")) as api:
-        leaving = threading.Event()
-        line = HttpCoordinator(api, Sources(tmp_path, 1, leaving), tmp_path, leaving, reserve_bytes=1 << 60)
-        with pytest.raises(StorageFull):
-            line.open_source(CLAIM)
 
 
 # --- in the background ---------------------------------------------------------------------------------------

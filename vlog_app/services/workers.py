@@ -48,6 +48,7 @@ class Asker:
     capabilities: dict[str, Any]
     is_disabled: bool
     paused_at: datetime | None
+    pause_reason: str | None
     drain_requested_at: datetime | None
     probe_at: datetime | None
     probes: int
@@ -108,7 +109,9 @@ def begin_probe(session: Session, standing: Standing) -> bool:
     if row is None or not is_probe(row):
         return True
     mine = Worker.id == row.id, Worker.probe_at == row.probe_at, Worker.probes == row.probes
-    until = now + timedelta(seconds=_wait_s(row.probes + 1))
+    # A full disk costs no job an attempt, so it is looked at steadily: there may be room again any time.
+    probes = 0 if row.pause_reason == NO_SPACE else row.probes + 1
+    until = now + timedelta(seconds=_wait_s(probes))
     moved = session.execute(update(Worker).where(*mine).values(probe_at=until, probes=row.probes + 1))
     return bool(moved.rowcount == 1)  # type: ignore[attr-defined]
 
