@@ -8,11 +8,15 @@ import secrets
 from typing import Any
 
 from flask import Flask, Response, current_app, g, jsonify, render_template, request
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError, default_exceptions
 from werkzeug.http import HTTP_STATUS_CODES
 
+from .database import is_away, words_of
+
 logger = logging.getLogger(__name__)
 
+BUSY_RETRY_S = 2
 REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 # status -> (code, heading, sentence): what happened, what was kept, what next.
@@ -55,6 +59,7 @@ def init_app(app: Flask) -> None:
     app.before_request(take_request_id)
     app.after_request(echo_request_id)
     app.register_error_handler(HTTPException, answer_http_error)
+    app.register_error_handler(SQLAlchemyError, answer_database_error)
     app.register_error_handler(Exception, answer_crash)
 
 
@@ -78,6 +83,20 @@ def echo_request_id(response: Response) -> Response:
 def answer_crash(_error: Exception) -> Response:
     logger.exception("request failed", extra={"action": "request.failed", "request_id": request_id()})
     return answer_http_error(InternalServerError())
+
+
+def answer_database_error(error: SQLAlchemyError) -> Response:
+    """A database that is away comes back by itself; anything else is a mistake of ours."""
+    if not is_away(error):
+        return answer_crash(error)
+    facts = {"action": "request.no_database", "request_id": request_id()}
+    logger.warning("the database does not answer: %s", words_of(error), extra=facts)
+    return answer_http_error(database_away())
+
+
+def database_away() -> Problem:
+    words = "The database does not answer at the moment. Nothing was lost. Try again in a moment."
+    return Problem(503, "database_busy", words, headers={"Retry-After": str(BUSY_RETRY_S)})
 
 
 def answer_http_error(error: HTTPException) -> Response:
