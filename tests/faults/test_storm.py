@@ -23,7 +23,7 @@ from tests.faults.conftest import plan_of
 from tests.faults.owner import Owner
 from tests.faults.remade import Remade
 from tests.faults.storm import Place, place_of, plan_storm, wait_until
-from tests.faults.visitors import Sender, Visitor
+from tests.faults.visitors import Listener, Sender, Visitor
 from tests.films import numbered_film
 from tests.provision.postgres import SMALL, Cluster, find_programs, running_cluster
 from tests.provision.redis import Redis
@@ -180,7 +180,7 @@ def send_first(place: Place, film: Path) -> str:
 
 
 class Guests:
-    """A visitor for the length of a block."""
+    """A visitor and an open live page for the length of a block."""
 
     def __init__(self, place: Place) -> None:
         site = place.site
@@ -193,12 +193,15 @@ class Guests:
             ],
             {"X-Admin-Secret": site.secret},
         )
+        self.listener = Listener(f"{site.admin_url}/api/events/progress", {"X-Admin-Secret": site.secret})
 
     def __enter__(self) -> Visitor:
         return self.visitor
 
     def __exit__(self, *_error: object) -> None:
         self.visitor.end()
+        self.listener.end()
+        assert self.listener.heard > 0, "the live pages heard nothing"
 
 
 def check_remade(remade: Remade, place: Place) -> None:

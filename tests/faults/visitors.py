@@ -60,6 +60,32 @@ class Visitor:
             self.unplanned.append(f"{address} {answer.status_code} {answer.text[:400]}")
 
 
+class Listener:
+    """Keeps a live stream open, and opens it again whenever it ends. `heard` counts what was told."""
+
+    def __init__(self, address: str, headers: dict[str, str]) -> None:
+        self.heard = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(address, headers), daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self, address: str, headers: dict[str, str]) -> None:
+        with httpx2.Client(timeout=LONGEST_ANSWER_S, headers=headers) as http:
+            while not self._over.wait(TRY_AGAIN_S):
+                try:
+                    with http.stream("GET", address) as answer:
+                        for line in answer.iter_lines():
+                            self.heard += line.startswith("event:")
+                            if self._over.is_set():
+                                return
+                except httpx2.HTTPError:
+                    continue
+
+
 class Sender(threading.Thread):
     """Sends one film by tus, slowly, and goes on wherever the server says it stands. Join it, then `slug` is there."""
 
