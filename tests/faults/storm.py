@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,13 +13,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.contract.worker_api import WORKER_SECRET, register
+from tests.contract.worker_api import WORKER_SECRET
 from tests.faults.proxy import Line, line_to
+from tests.faults.remote import start_remote_worker
 from tests.faults.test_killed_worker import orphans
 from tests.provision.postgres import Cluster
 from tests.provision.processes import family
 from tests.provision.redis import Redis
-from tests.provision.site import ROOT, Site, end_site, running_site, start_again
+from tests.provision.site import Site, end_site, running_site, start_again
 
 LEASE_S = 6.0
 CALM_S = (0.3, 1.5)  # between two faults, at random
@@ -149,21 +149,7 @@ class Place:
 
     def _start_remote(self) -> subprocess.Popen[bytes]:
         assert self.line is not None
-        key = self.folder / "remote.key"
-        if not key.exists():
-            key.write_text(register(self.site.worker_api_url, "remote")["api_key"])
-        settings = {
-            "VLOG_WORKER_API_KEY_FILE": str(key),
-            "VLOG_WORKER_WORK_DIR": str(self.folder / "remote"),
-            "VLOG_WORKER_POLL_INTERVAL": "1",
-            "VLOG_WORKER_HEARTBEAT_INTERVAL": "1",
-            "VLOG_HWACCEL_TYPE": "none",
-        }
-        argv = [sys.executable, "-m", "jobs", "work", "--api", self.line.url]
-        with (self.folder / "remote.log").open("ab") as log:
-            return subprocess.Popen(
-                argv, cwd=ROOT, env={**os.environ, **settings}, stdout=log, stderr=log, start_new_session=True
-            )
+        return start_remote_worker(self.folder, "remote", api=self.site.worker_api_url, line=self.line.url)
 
     def end(self) -> None:
         """Politely; the site as well."""
