@@ -223,10 +223,11 @@ def _ringing(app: Flask, todo: Sequence[Chore], stop: threading.Event) -> thread
 
 
 def _lease_on_chores(app: Flask) -> Take:
+    from vlog_app.database import session_of
     from vlog_app.services import chores as leases
 
     def take(chore: Chore, *, late_s: float = 0.0, at_once: bool = False) -> float:
-        with app.app_context():
+        with session_of(app):
             return leases.take(chore.name, chore.every_s, late_s=late_s, at_once=at_once)
 
     return take
@@ -243,11 +244,12 @@ def _link_for_rq(app: Flask) -> RedisLink | None:
 def chores(app: Flask) -> tuple[Chore, ...]:
     """All housekeeping of this installation."""
     from vlog_app.config import settings
+    from vlog_app.database import session_of
     from vlog_app.services import admin_sessions, events, handing_in, publish, queue, uploads, wakeup
 
     def within(call: Callable[[], Any]) -> Callable[[], object]:
         def run() -> object:
-            with app.app_context():
+            with session_of(app):
                 return call()
 
         return run

@@ -85,7 +85,7 @@ class HttpCoordinator:
         self._outboxes: dict[str, Outbox] = {}
         self._at_work: set[str] = set()  # tokens
         self._said: Mapping[str, object] | None = None  # facts the server knows
-        self._tokens: dict[str, str] = {}  # slot -> token of a claim whose answer was not heard
+        self._tokens: dict[int, str] = {}  # thread -> token of a claim whose answer was not heard
 
     @property
     def jobs_at_work(self) -> int:
@@ -118,10 +118,11 @@ class HttpCoordinator:
 
     def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
         """An answer that was lost on the way is asked for again by the same token."""
-        token = self._tokens.setdefault(slot.name, uuid4().hex)
+        asker = threading.get_ident()  # each slot has a thread of its own; several may have the same name
+        token = self._tokens.setdefault(asker, uuid4().hex)
         body = {"slot": asdict(slot), "job_id": job_id, "token": token, "code_version": VERSION}
         answer = self._api.post(f"{ROOT}/leases", body)
-        self._tokens.pop(slot.name, None)
+        self._tokens.pop(asker, None)
         _require_version(answer)
         if answer["lease"] is None:
             return None

@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from .contract import Claim, Coordinator, Drained, JobProgress, LeaseLost
+from .contract import Claim, Coordinator, Drained, JobProgress, LeaseLost, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ class Lease:
         self._progress: JobProgress | None = None
         self._said: JobProgress | None = None
         self._gives_back = False
+        self._is_away = False
         self._lost: LeaseLost | None = None
         self._left = threading.Event()
         self._renewed = time.monotonic()
@@ -80,11 +81,19 @@ class Lease:
             orders = self._coordinator.renew(self.claim, progress)
         except LeaseLost as lost:
             self._lost = lost
-        except Exception:
+        except Exception as error:
             # The coordinator is away. The lease may outlive that; when it cannot, stop before somebody else starts.
-            logger.warning("lease not renewed", exc_info=True, extra={"job_id": self.claim.job_id})
+            self._tell(error)
             if time.monotonic() - self._renewed > self.claim.lease_s:
                 self._lost = LeaseLost("the coordinator was away for longer than the lease")
         else:
-            self._renewed, self._said = time.monotonic(), progress
+            self._renewed, self._said, self._is_away = time.monotonic(), progress, False
             self.end_segment, self._gives_back = orders.end_segment, orders.gives_back
+
+    def _tell(self, error: Exception) -> None:
+        """Once, however long the coordinator is away."""
+        is_away = isinstance(error, Unavailable)
+        if not (is_away and self._is_away):
+            facts = {"job_id": self.claim.job_id}
+            logger.warning("lease not renewed: %s", error, exc_info=not is_away, extra=facts)
+        self._is_away = True

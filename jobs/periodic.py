@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from .contract import Unavailable
 from .queues import CHORES, NO_TIMEOUT, RUN_CHORE, Heard, queue_named
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
+AWAY_S = 5.0  # a chore that found no database is tried again after this
 LATE_S = 3.0  # how long the tick leaves a chore that is due to rq-scheduler
 EARLY = 0.3  # rq-scheduler counts whole seconds: a ring this part of the interval early is not one too many
 
@@ -71,6 +73,9 @@ def _turn(chore: Chore, take: Callable[[Chore], float]) -> float:
         if wait_s > 0:
             return wait_s
         chore.run()
+    except Unavailable as away:
+        logger.warning("chore put off: %s", away, extra={"action": "chore", "chore": chore.name})
+        return min(AWAY_S, chore.every_s)
     except Exception:
         logger.exception("chore failed", extra={"action": "chore", "chore": chore.name})
     return chore.every_s

@@ -28,10 +28,13 @@ def create_app(config: Settings | None = None, surface: Surface = "cli") -> Flas
 
 def _init_extensions(app: Flask, settings: Settings) -> None:
     from . import cli, models  # noqa: F401  (models must be known before migrations look)
+    from .database import limit_waiting
     from .extensions import db, htmx, limiter, migrate
     from .services import wakeup
     from .shared_counts import counts
 
+    if not settings.uses_sqlite:
+        limit_waiting(settings.database_timeout)
     db.init_app(app)
     migrate.init_app(app, db)
     htmx.init_app(app)

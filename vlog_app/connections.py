@@ -7,14 +7,10 @@ import time
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoneFree
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import Pool
 
 from .config import Settings
-
-#: The database is away, has dropped the connection, or is busy: a reason to try again.
-NO_ANSWER = (OperationalError, InterfaceError, NoneFree)
 
 MOST_KEPT = 15  # of one process; requests beyond wait for one, since opening one costs as much as many do
 TEST_AFTER_S = 1.0  # how long a connection rests before it is tested: one that was just used is alive

@@ -8,10 +8,11 @@ import secrets
 from typing import Any
 
 from flask import Flask, Response, current_app, g, jsonify, render_template, request
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError, default_exceptions
 from werkzeug.http import HTTP_STATUS_CODES
 
-from .connections import NO_ANSWER
+from .database import is_away, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +59,7 @@ def init_app(app: Flask) -> None:
     app.before_request(take_request_id)
     app.after_request(echo_request_id)
     app.register_error_handler(HTTPException, answer_http_error)
-    for kind in NO_ANSWER:
-        app.register_error_handler(kind, answer_no_database)
+    app.register_error_handler(SQLAlchemyError, answer_database_error)
     app.register_error_handler(Exception, answer_crash)
 
 
@@ -85,14 +85,18 @@ def answer_crash(_error: Exception) -> Response:
     return answer_http_error(InternalServerError())
 
 
-def database_busy() -> Problem:
-    words = "The database is busy. Try again in a moment."
+def answer_database_error(error: SQLAlchemyError) -> Response:
+    """A database that is away comes back by itself; anything else is a mistake of ours."""
+    if not is_away(error):
+        return answer_crash(error)
+    facts = {"action": "request.no_database", "request_id": request_id()}
+    logger.warning("the database does not answer: %s", words_of(error), extra=facts)
+    return answer_http_error(database_away())
+
+
+def database_away() -> Problem:
+    words = "The database does not answer at the moment. Nothing was lost. Try again in a moment."
     return Problem(503, "database_busy", words, headers={"Retry-After": str(BUSY_RETRY_S)})
-
-
-def answer_no_database(error: Exception) -> Response:
-    logger.warning("no answer from the database: %s", error, extra={"action": "database.no_answer"})
-    return answer_http_error(database_busy())
 
 
 def answer_http_error(error: HTTPException) -> Response:

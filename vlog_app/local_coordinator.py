@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
 
 from flask import Flask
 
@@ -25,83 +28,98 @@ from jobs.contract import (
     WorkerInfo,
 )
 
-from .connections import NO_ANSWER
+from .database import session_of
 from .extensions import db
 from .models import Video
 from .services import checkpoints, fleet, publish, queue, segment_files
 from .services.media_files import source_file
 
+T = TypeVar("T")
+
+GOODBYE_PATIENCE_S = 30.0  # giving a job back: after that its lease runs out by itself
+PAUSE_S = 0.5  # between two tries while the database is away
+
 
 class LocalCoordinator:
-    """See jobs.contract.Coordinator for what each verb promises."""
+    """See jobs.contract.Coordinator for what each verb promises. What concerns a job at work is tried again while the
+    database is away, for as long as the lease may outlive that: the encoder need not stop.
+    """
 
     def __init__(self, app: Flask) -> None:
         self._app = app
+        self._asking = threading.local()  # .token: of a claim whose answer was not heard
 
     def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
-        with self._session():
-            return queue.claim_next_job(worker, slot, job_id)
+        """The database may have written the lease and died before it said so: then the same token finds it."""
+        self._asking.token = token = getattr(self._asking, "token", None) or uuid4().hex
+        with session_of(self._app):
+            claim = queue.claim_next_job(worker, slot, job_id, token=token)
+        self._asking.token = None
+        return claim
 
     def open_source(self, claim: Claim) -> SourceOnDisk:
-        with self._session():
-            video = db.session.get(Video, claim.video_id)
-            if video is None:
-                raise LeaseLost("the video is gone")
-            path = source_file(video)
+        return SourceOnDisk(self._patiently(lambda: self._source_of(claim), claim.lease_s))
+
+    def _source_of(self, claim: Claim) -> Path:
+        video = db.session.get(Video, claim.video_id)
+        if video is None:
+            raise LeaseLost("the video is gone")
+        path = source_file(video)
         if not path.is_file():
             raise SourceUnreadable("The source file is gone from the storage.", code="source_missing")
-        return SourceOnDisk(path)
+        return path
 
     def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
-        with self._session():
-            return segment_files.finished_segments(claim, rendition)
+        return self._patiently(lambda: segment_files.finished_segments(claim, rendition), claim.lease_s)
 
     def renew(self, claim: Claim, progress: JobProgress | None) -> Orders:
-        with self._session():
+        with session_of(self._app):
             return queue.renew_lease(claim, progress)
 
     def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
-        with self._session():
-            return checkpoints.take_segment(claim, segment, file, init)
+        return self._patiently(lambda: checkpoints.take_segment(claim, segment, file, init), claim.lease_s)
 
     def is_behind(self, claim: Claim) -> bool:
         return False
 
     def hand_in(self, claim: Claim, name: str, file: Path) -> None:
-        with self._session():
-            checkpoints.take_still(claim, name, file)
+        self._patiently(lambda: checkpoints.take_still(claim, name, file), claim.lease_s)
 
     def finish(self, claim: Claim, report: Report = NOTHING_TO_REPORT) -> None:
-        with self._session():
-            queue.finish_job(claim, report)
-            publish.publish_finished()
+        """A lease that is lost may be one that an earlier try has ended, without an answer: its film is due as well."""
+        try:
+            self._patiently(lambda: queue.finish_job(claim, report), claim.lease_s)
+        except LeaseLost:
+            self._patiently(publish.publish_finished, GOODBYE_PATIENCE_S)
+            raise
+        self._patiently(publish.publish_finished, GOODBYE_PATIENCE_S)
 
     def fail(self, claim: Claim, failure: Failure) -> None:
-        with self._session():
-            queue.fail_job(claim, failure)
+        self._patiently(lambda: queue.fail_job(claim, failure), GOODBYE_PATIENCE_S)
 
     def release(self, claim: Claim) -> None:
-        with self._session():
-            queue.release_job(claim)
+        self._patiently(lambda: queue.release_job(claim), GOODBYE_PATIENCE_S)
 
     def greet(self, worker: WorkerInfo) -> None:
-        with self._session():
+        with session_of(self._app):
             fleet.greet(worker)
             queue.lose_leases_of(worker.id)
 
     def beat(self, worker: WorkerInfo) -> None:
-        with self._session():
+        with session_of(self._app):
             fleet.beat(worker)
 
     def farewell(self, worker: WorkerInfo) -> None:
-        with self._session():
+        with session_of(self._app):
             fleet.farewell(worker)
 
-    @contextmanager
-    def _session(self) -> Iterator[None]:
-        """The session ends with the context. A database that is away or busy is a reason to try again."""
-        with self._app.app_context():
+    def _patiently(self, call: Callable[[], T], patience_s: float) -> T:
+        until = time.monotonic() + patience_s
+        while True:
             try:
-                yield
-            except NO_ANSWER as error:
-                raise Unavailable("the database does not answer") from error
+                with session_of(self._app):
+                    return call()
+            except Unavailable:
+                if time.monotonic() + PAUSE_S > until:
+                    raise
+            time.sleep(PAUSE_S)

@@ -37,6 +37,9 @@ class SiteSettings(BaseModel):
         shown="empty",
         pattern=r"^sqlite:///|^postgresql\+psycopg2://",
     )
+    database_timeout: float = option(
+        15, "Longest wait for a sign of life of PostgreSQL; 0 is no limit.", unit="seconds", ge=0
+    )
     bind_address: str = option(
         "127.0.0.1",
         "Address the three surfaces listen on.",

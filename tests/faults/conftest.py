@@ -15,14 +15,16 @@ from flask import Flask
 
 from encoder.model import EncodePlan
 from encoder.probe import probe
+from tests.conftest import migrate
 from tests.films import numbered_film
+from tests.provision.postgres import SMALL, Cluster, find_programs, running_cluster
 from vlog_app.config import Settings, settings
 from vlog_app.extensions import db, transaction
 from vlog_app.models import Encode, Video
 from vlog_app.services import planning
 from vlog_app.services.clock import database_now
 
-StartWorker = Callable[[], "subprocess.Popen[bytes]"]
+StartWorker = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +32,17 @@ def film(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """38 s of numbered frames: four rungs, seven segments, three jobs of pictures and one of sound."""
     path = tmp_path_factory.mktemp("film") / "numbered.mp4"
     return numbered_film(ffmpeg_path, path, seconds=38, size="1920x1080")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL to be killed: what it has committed survives that."""
+    programs = find_programs()
+    if programs is None:
+        pytest.exit("The tests need PostgreSQL; run ./test, which installs it.", returncode=3)
+    with running_cluster(programs, SMALL) as cluster:
+        cluster.postgres.make_template(migrate)
+        yield cluster
 
 
 @pytest.fixture
@@ -40,7 +53,7 @@ def config(config: Settings) -> Settings:
 
 @pytest.fixture
 def start_worker(config: Settings, tmp_path: Path) -> Iterator[StartWorker]:
-    """Starts worker processes; whatever still runs at the end is killed."""
+    """Starts worker processes, with more settings where some are named; whatever still runs at the end is killed."""
     started: list[subprocess.Popen[bytes]] = []
     log = (tmp_path / "worker.log").open("ab")
     env = os.environ | {
@@ -50,9 +63,10 @@ def start_worker(config: Settings, tmp_path: Path) -> Iterator[StartWorker]:
         "VLOG_RETRY_BACKOFF_BASE": "1",
     }
 
-    def start() -> subprocess.Popen[bytes]:
+    def start(**settings: str) -> subprocess.Popen[bytes]:
+        more = {f"VLOG_{name.upper()}": value for name, value in settings.items()}
         argv = [sys.executable, "-m", "flask", "--app", "wsgi:app", "vlog", "worker", "run"]
-        process = subprocess.Popen(argv, env=env, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(argv, env=env | more, stdout=log, stderr=log, start_new_session=True)
         started.append(process)
         return process
 

@@ -49,17 +49,10 @@ class Elsewhere:
         return process
 
     def work(self, name: str, url: str | None = None) -> subprocess.Popen[bytes]:
-        """Registers a worker and starts it."""
-        key = self.folder / f"{name}.key"
-        key.write_text(register(self.url, name)["api_key"])
-        settings = {
-            "VLOG_WORKER_API_KEY_FILE": str(key),
-            "VLOG_WORKER_WORK_DIR": str(self.folder / name),
-            "VLOG_WORKER_POLL_INTERVAL": "1",
-            "VLOG_WORKER_HEARTBEAT_INTERVAL": "1",
-            "VLOG_HWACCEL_TYPE": "none",
-        }
-        return self._start(["-m", "jobs", "work", "--api", url or self.url], settings, name)
+        """Starts a worker, registered the first time that it is named."""
+        process = start_remote_worker(self.folder, name, api=self.url, line=url or self.url)
+        self._started.append(process)
+        return process
 
     def end(self) -> None:
         for process in self._started:
@@ -80,15 +73,7 @@ class Elsewhere:
         }
 
     def _start(self, argv: list[str], settings: dict[str, str], name: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, *argv],
-                cwd=ROOT,
-                env={**os.environ, **settings},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        process = start_program(argv, settings, self.folder / f"{name}.log")
         self._started.append(process)
         return process
 
@@ -97,6 +82,34 @@ class Elsewhere:
             return httpx2.get(f"{self.url}/api/health").is_success
         except httpx2.HTTPError:
             return False
+
+
+def start_remote_worker(folder: Path, name: str, *, api: str, line: str) -> subprocess.Popen[bytes]:
+    """Registers it at `api`, unless it has a key already, and lets it call over `line`."""
+    key = folder / f"{name}.key"
+    if not key.exists():
+        key.write_text(register(api, name)["api_key"])
+    settings = {
+        "VLOG_WORKER_API_KEY_FILE": str(key),
+        "VLOG_WORKER_WORK_DIR": str(folder / name),
+        "VLOG_WORKER_POLL_INTERVAL": "1",
+        "VLOG_WORKER_HEARTBEAT_INTERVAL": "1",
+        "VLOG_HWACCEL_TYPE": "none",
+    }
+    return start_program(["-m", "jobs", "work", "--api", line], settings, folder / f"{name}.log")
+
+
+def start_program(argv: list[str], settings: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Ours, in a process group of its own."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, *argv],
+            cwd=ROOT,
+            env={**os.environ, **settings},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
 
 
 @contextmanager

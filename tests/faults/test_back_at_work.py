@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.faults.conftest import StartWorker, state_of
+from tests.faults.remote import elsewhere
 from tests.faults.test_killed_worker import orphans, stop, wait_until
+from vlog_app.config import Settings
 from vlog_app.extensions import db
 from vlog_app.models import Attempt, Encode, Job, Video, Worker
 from vlog_app.services import control
 
 pytestmark = [pytest.mark.media, pytest.mark.timeout(420)]
+
+logger = logging.getLogger(__name__)
 
 SOON_S = 5.0
 
@@ -33,23 +41,39 @@ def leased() -> int:
     return db.session.scalar(db.select(db.func.count(Job.id)).where(Job.state == "leased")) or 0
 
 
+@pytest.mark.parametrize("mode", ["database", "redis", pytest.param("hybrid", marks=pytest.mark.slow)])
 def test_a_killed_worker_is_back_at_its_film_within_seconds_of_its_start(
-    uploaded: Video, start_worker: StartWorker
+    mode: str, uploaded: Video, start_worker: StartWorker, redis_url: str
 ) -> None:
+    settings = {} if mode == "database" else {"job_queue_mode": mode, "redis_url": redis_url}
+    die_and_come_back(lambda: start_worker(**settings))
+
+
+def test_a_killed_remote_worker_is_back_at_its_film_as_soon(
+    uploaded: Video, config: Settings, tmp_path: Path
+) -> None:
+    with elsewhere(config, tmp_path) as place:
+        place.serve()
+        die_and_come_back(lambda: place.work("atlas"))
+
+
+def die_and_come_back(start: Callable[[], subprocess.Popen[bytes]]) -> None:
     """By the database's clock, from its first word to its first job; its own leases would last two minutes."""
-    worker = start_worker()
+    worker = start()
     wait_until(lambda: at_work(worker.pid))
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     held = leased()
     last = newest(Attempt)
     assert held > 0
-    again = start_worker()
+    again = start()
     wait_until(lambda: newest(Attempt).id > last.id)
     row = newest(Worker)
     begun = db.session.scalars(db.select(Attempt).where(Attempt.id > last.id).order_by(Attempt.id)).all()
     assert begun, "nothing was taken up"
-    assert (begun[0].started_at - row.started_at).total_seconds() < SOON_S
+    took_s = (begun[0].started_at - row.started_at).total_seconds()
+    logger.info("back at work after %.2f s", took_s)
+    assert took_s < SOON_S
     lost = db.session.scalars(db.select(Attempt).where(Attempt.outcome == "lost")).all()
     assert len(lost) == held
     assert {attempt.job_id for attempt in lost} & {attempt.job_id for attempt in begun}

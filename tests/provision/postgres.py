@@ -6,8 +6,10 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,13 +21,8 @@ from .processes import NotProvided, Server, identity
 
 UNPRIVILEGED = ("postgres", "nobody", "daemon")  # PostgreSQL refuses to run as root
 # It need not survive a power cut, and small is quick to start.
-FAST = (
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
-    "shared_buffers=32MB",
-    "max_connections=60",
-)
+SMALL = ("fsync=off", "full_page_writes=off", "shared_buffers=32MB", "max_connections=60")
+FAST = (*SMALL, "synchronous_commit=off")  # what was committed may be gone when the server is killed
 #: For measurements: durable, as PostgreSQL comes.
 AS_IT_COMES = ("max_connections=100",)
 TEMPLATE = "vlog_template"
@@ -119,35 +116,75 @@ def running_postgres(options: Sequence[str] = FAST) -> Iterator[Postgres]:
         raise NotProvided(
             "The tests need PostgreSQL; run ./test, which installs it, or set VLOG_TEST_POSTGRES_URL to a server."
         )
-    with _private_cluster(programs, options) as server:
-        yield server
+    with running_cluster(programs, options) as cluster:
+        yield cluster.postgres
 
 
-@contextmanager
-def _private_cluster(programs: Path, options: Sequence[str]) -> Iterator[Postgres]:
-    user = _unprivileged_user() if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="vlog-pg-", dir="/tmp"))
-    try:
-        if user:
-            shutil.chown(folder, user)
-        data = folder / "data"
-        _initdb(programs, data, user)
-        server = Server("PostgreSQL", _argv(programs, data, folder, options), folder / "log", user=user)
+class Cluster:
+    """A private server in a folder; may be killed, halted and started again."""
+
+    def __init__(self, programs: Path, folder: Path, options: Sequence[str]) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._options = options
+        self._user = _unprivileged_user() if os.geteuid() == 0 else None
+        self._server: Server | None = None
+        if self._user:
+            shutil.chown(folder, self._user)
+        _initdb(programs, folder / "data", self._user)
         url = URL.create(
             "postgresql+psycopg2", username="postgres", database="postgres", query={"host": str(folder)}
         )
-        postgres = Postgres(url)
+        self.postgres = Postgres(url)
+
+    def start(self) -> None:
+        """Children of one that was killed may still be about to notice; until they have, it does not start."""
+        argv = _argv(self._programs, self._folder / "data", self._folder, self._options)
+        for is_last in (False, False, False, True):
+            self._server = Server("PostgreSQL", argv, self._folder / "log", user=self._user)
+            try:
+                self._server.wait_until(self.postgres.is_up)
+                return
+            except NotProvided:
+                if is_last:
+                    raise
+                time.sleep(0.5)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+
+    def kill(self, *, with_children: bool) -> None:
+        """Without its children, they see the death of their parent and end at once, in the middle of things."""
+        assert self._server is not None
+        self._server.send(signal.SIGKILL, with_children=with_children)
+
+    def halt(self) -> None:
+        """It hangs: holds its connections, takes new ones, and answers nobody."""
+        assert self._server is not None
+        self._server.send(signal.SIGSTOP, with_children=True)
+
+    def go_on(self) -> None:
+        assert self._server is not None
+        self._server.send(signal.SIGCONT, with_children=True)
+
+
+@contextmanager
+def running_cluster(programs: Path, options: Sequence[str]) -> Iterator[Cluster]:
+    folder = Path(tempfile.mkdtemp(prefix="vlog-pg-", dir="/tmp"))
+    try:
+        cluster = Cluster(programs, folder, options)
         try:
-            server.wait_until(postgres.is_up)
-            yield postgres
+            cluster.start()
+            yield cluster
         finally:
-            server.stop()
+            cluster.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _argv(programs: Path, data: Path, folder: Path, options: Sequence[str]) -> list[str]:
-    options = [*options, "listen_addresses=", f"unix_socket_directories={folder}"]
+def _argv(programs: Path, data: Path, folder: Path, chosen: Sequence[str]) -> list[str]:
+    options = [*chosen, "listen_addresses=", f"unix_socket_directories={folder}"]
     return [
         str(programs / "postgres"),
         "-D",

@@ -47,6 +47,16 @@ class Server:
                 raise NotProvided(f"{self._name} did not start; it said:\n{tail}")
             time.sleep(0.02)
 
+    def send(self, number: int, *, with_children: bool = False) -> None:
+        """Its children lead process groups of their own, so they are named one by one; itself first."""
+        for pid in family(self._process.pid) if with_children else [self._process.pid]:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+        if number == signal.SIGKILL:
+            self._process.wait()
+
     def stop(self, number: int = signal.SIGINT) -> None:
         if self._process.poll() is None:
             self._process.send_signal(number)
@@ -55,6 +65,15 @@ class Server:
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it, the oldest first."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [pid, *(found for child in children for found in family(int(child)))]
 
 
 def identity(user: str | None) -> dict[str, object]:

@@ -72,13 +72,28 @@ def running_site(storage: Path, *, port: int | None = None, **settings: str) -> 
     try:
         yield Site(process, storage, port, _greeting(process, log), log)
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end_site(process)
+
+
+def start_again(site: Site, **settings: str) -> Site:
+    """After its death: on the same storage and ports, with a log of its own."""
+    log = site.log.with_name(f"again-{site.log.name}")
+    process = start_site(site.storage, site.port, log, **settings)
+    try:
+        return Site(process, site.storage, site.port, _greeting(process, log), log)
+    except BaseException:
+        end_site(process)
+        raise
+
+
+def end_site(process: "subprocess.Popen[str]") -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def start_site(storage: Path, port: int, log: Path, **settings: str) -> "subprocess.Popen[str]":

@@ -295,6 +295,16 @@ class QueueMachine(RuleBasedStateMachine):
     def _resume(self, of: ModelFilm) -> None:
         of.is_paused = False
 
+    @precondition(lambda self: any(each.is_begun for each in self.films))
+    @rule(data=st.data())
+    def call_off_and_take_up_again(self, data: st.DataObject) -> None:
+        """What is done stays done."""
+        of = data.draw(st.sampled_from([each for each in self.films if each.is_begun]))
+        control.cancel_encode(of.encode_id)
+        self._cancel(of)
+        control.retry_encode(of.encode_id)
+        self._retry(of)
+
     @rule(data=st.data(), priority=st.sampled_from(list(Priority)))
     def prioritise(self, data: st.DataObject, priority: Priority) -> None:
         of = data.draw(st.sampled_from(self.films))

@@ -61,3 +61,8 @@ class ModelFilm:
     @property
     def is_finished(self) -> bool:
         return all(job.state is JobState.DONE for job in self.jobs.values() if job.kind in ESSENTIAL)
+
+    @property
+    def is_begun(self) -> bool:
+        """Not over, and something is done already."""
+        return self.state == "open" and any(job.state is JobState.DONE for job in self.jobs.values())

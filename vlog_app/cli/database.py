@@ -29,9 +29,11 @@ def upgrade_database() -> tuple[str | None, str | None]:
     from flask_migrate import upgrade
     from sqlalchemy.exc import OperationalError
 
+    from ..database import all_the_time_in_the_world
+
     try:
         before = _revision()
-        with _quiet("alembic"):
+        with _quiet("alembic"), all_the_time_in_the_world():
             upgrade(directory=str(MIGRATIONS))
         return before, _revision()
     except OperationalError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -36,14 +37,16 @@ def take_segment(claim: Claim, measured: Measured, file: Path, init: Path | None
     2. the lease is proved and held: from here to the commit nobody else can be given this job
     3. rename into place, make the rename durable
     4. the row; a crash before its commit leaves a file that the next attempt replaces
+
+    May be tried again when the database went away in the middle: then the file may be in its place already.
     """
-    fsync_file(file)
+    _settle(file)
     with transaction() as session:
         job = hold_lease(session, claim)
         _require_inside(job, measured)
         rendition = _rendition(session, job, measured.rendition)
         if session.get(Segment, (rendition.id, measured.index)) is not None:
-            file.unlink()
+            file.unlink(missing_ok=True)
             return False
         _join_codec(rendition, measured)
         folder = video_folder(settings().videos_dir, session.get_one(Video, job.video_id))
@@ -114,7 +117,7 @@ def _write_rows(
 
 def take_still(claim: Claim, name: str, file: Path) -> None:
     """Put a poster or storyboard file in its place. Raises LeaseLost or Refused."""
-    fsync_file(file)
+    _settle(file)
     with transaction() as session:
         job = hold_lease(session, claim)
         if not _is_still_of(job.kind, name):
@@ -135,7 +138,14 @@ def _is_still_of(kind: str, name: str) -> bool:
     return kind == STORYBOARD_KIND and (is_sheet or name == STORYBOARD_INDEX)
 
 
+def _settle(file: Path) -> None:
+    with suppress(FileNotFoundError):  # an earlier try moved it, see `_place`
+        fsync_file(file)
+
+
 def _place(file: Path, place: Path) -> None:
+    """Both names missing is an error. Only the holder of the lease writes here, so what is there is what was moved."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(file, place)
+    if file.exists() or not place.exists():
+        os.replace(file, place)
     fsync_dir(place.parent)

@@ -19,6 +19,7 @@ from flask import Flask, current_app
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..database import words_of
 from ..extensions import db
 from ..models import Event
 from . import wakeup
@@ -141,8 +142,9 @@ class Hub:
         try:
             with self._app.app_context():
                 return self._deliver(last_id)
-        except SQLAlchemyError:
-            logger.warning("live hub cannot read events", exc_info=True, extra={"action": "live.poll_failed"})
+        except SQLAlchemyError as error:
+            facts = {"action": "live.poll_failed"}
+            logger.warning("live hub cannot read events: %s", words_of(error), extra=facts)
             return last_id
 
     def _deliver(self, last_id: int) -> int:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from encoder.errors import SourceUnreadable
@@ -30,6 +31,7 @@ from .upload_records import (
     look_up,
     one_line,
     receiver_for,
+    remove_stale_names,
 )
 
 logger = logging.getLogger(__name__)
@@ -85,7 +87,7 @@ def _commit(upload_id: str, path: Path, source: Source) -> int:
             upload = session.get(Upload, upload_id)
             if upload is None:
                 raise Gone
-            _remove_stale_names(session, path)
+            remove_stale_names(session, path)
             video = _insert_video(session, upload, source)
             target = storage.safe_join(settings().uploads_dir, f"{video.id}.{source.extension}")
             video.source_path = str(target.relative_to(settings().storage_path))
@@ -94,20 +96,18 @@ def _commit(upload_id: str, path: Path, source: Source) -> int:
             planning.plan_encode(session, video, source)
             upload.video_id = video.id
             return int(video.id)
-    except BaseException:
+    except BaseException as error:
         for target in placed:
-            storage.unplace(path, target)
+            if not (_may_be_committed(error) and path.exists()):
+                storage.unplace(path, target)
         raise
 
 
-def _remove_stale_names(session: Session, path: Path) -> None:
-    """A crash just before the commit left a second name of this file that no row knows."""
-    if path.stat().st_nlink == 1:
-        return
-    for other in settings().uploads_dir.iterdir():
-        name = str(other.relative_to(settings().storage_path))
-        if other.samefile(path) and session.scalar(select(Video.id).where(Video.source_path == name)) is None:
-            storage.remove(other)
+def _may_be_committed(error: BaseException) -> bool:
+    """The database may have committed and died before it said so. Both names of the file stay: the next one who looks
+    removes the one that no row knows.
+    """
+    return isinstance(error, DBAPIError)
 
 
 def _insert_video(session: Session, upload: Upload, source: Source) -> Video:
@@ -167,9 +167,11 @@ def _remove_orphans(now: datetime) -> None:
     folder = settings().incoming_dir
     if not folder.is_dir():
         return
-    known = set(db.session.scalars(select(Upload.id).where(Upload.video_id.is_(None))))
+    known = {row.id: row.video_id for row in db.session.execute(select(Upload.id, Upload.video_id))}
     db.session.rollback()
     for path in folder.iterdir():
-        age_s = now.timestamp() - path.stat().st_mtime
-        if path.name not in known and age_s > ORPHAN_AGE_S:
+        facts = path.stat()
+        is_old = now.timestamp() - facts.st_mtime > ORPHAN_AGE_S
+        is_second_name = known.get(path.name) is not None and facts.st_nlink > 1
+        if is_second_name or (is_old and known.get(path.name, 0) is not None):
             storage.remove(path)

@@ -94,9 +94,20 @@ def discard(upload_id: str) -> bool:
         upload = session.get(Upload, upload_id)
         if upload is None:
             return False
+        remove_stale_names(session, path_of(upload_id))
         session.delete(upload)
     storage.remove(path_of(upload_id))
     return True
+
+
+def remove_stale_names(session: Session, path: Path) -> None:
+    """A crash around the commit of a video left a second name of this file that no row knows."""
+    if not path.exists() or path.stat().st_nlink == 1:
+        return
+    for other in settings().uploads_dir.iterdir():
+        name = str(other.relative_to(settings().storage_path))
+        if other.samefile(path) and session.scalar(select(Video.id).where(Video.source_path == name)) is None:
+            storage.remove(other)
 
 
 def as_incoming(session: Session, row: Upload) -> Incoming:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask, current_app
 from sqlalchemy import event, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, object_session
 
 from encoder.device import Device
@@ -25,6 +26,7 @@ from jobs.queues import Note
 from jobs.states import JobState
 
 from ..config import Settings, settings
+from ..database import is_away
 from ..extensions import News, committed, db, news_of
 from ..models import Job, Worker
 from ..redis_links import link_to
@@ -181,8 +183,9 @@ def _ask(do: Callable[[Any], T]) -> T | None:
         return found.call(do)
     except FAILED:
         return None
-    except Exception:
-        logger.exception("message not sent", extra={"action": "wakeup"})
+    except Exception as error:  # the commit is done: whoever made it must not hear of this
+        is_known = isinstance(error, SQLAlchemyError) and is_away(error)
+        logger.warning("message not sent: %s", error, exc_info=not is_known, extra={"action": "wakeup"})
         return None
 
 

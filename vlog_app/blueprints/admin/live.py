@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from ...config import settings
+from ...database import is_away, words_of
 from ...errors import Problem
 from ...extensions import db, limiter
 from ...models import Encode, Rendition, Video
@@ -22,6 +25,8 @@ from ...services.grid import AUDIO_WEIGHT, whole_percent
 from ...services.live import Change, HubFull, Subscription, hub
 from .auth import COOKIE
 from .blueprint import blueprint
+
+logger = logging.getLogger(__name__)
 
 BEAT_S = 5.0  # the page calls a stream silent after 10 s
 PROGRESS_EVERY_S = 1.0  # full numbers of one video, at most
@@ -125,6 +130,15 @@ class Stream:
             self._manager.__exit__(None, None, None)
 
     def run(self, first: str) -> Iterator[str]:
+        """Ends when the database goes away: the page asks again."""
+        try:
+            yield from self._run(first)
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
+            logger.warning("live stream ended: %s", words_of(error), extra={"action": "live.ended"})
+
+    def _run(self, first: str) -> Iterator[str]:
         yield first
         said_at = looked_at = time.monotonic()
         while (subscription := self._subscription) is not None and not subscription.is_closed:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flask import request
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from encoder.errors import SourceUnreadable
@@ -43,7 +44,7 @@ def receiving() -> Iterator[None]:
         except (Gone, Busy, TooLong, UploadError, StorageError, SourceUnreadable) as error:
             drain()
             raise as_problem(error) from error
-        except HTTPException:
+        except (HTTPException, SQLAlchemyError):
             drain()
             raise
 

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 
 from flask import Blueprint, Response, g, request
+from sqlalchemy.exc import SQLAlchemyError
 
 from encoder.errors import SourceUnreadable
 from jobs.contract import Claim, Incomplete, LeaseLost, Refused
@@ -13,8 +14,7 @@ from jobs.wire import KEY_HEADER, TOKEN_HEADER, LeaseCode
 
 from ...bodies import drain
 from ...config import settings
-from ...connections import NO_ANSWER
-from ...errors import Problem, answer_http_error, database_busy
+from ...errors import Problem, answer_database_error, answer_http_error
 from ...services import worker_keys
 from ...services.fleet import UnknownWorker
 from ...services.foreign_intake import TOO_LARGE, NotPublished
@@ -96,13 +96,19 @@ def require_claim(job_id: int) -> Claim:
 def answer_problems(blueprint: Blueprint) -> None:
     """What services and the contract say no with, as statuses and codes."""
     kinds: tuple[type[Exception], ...] = (LeaseLost, NotYours, NotTaken, Refused, Incomplete, StorageError)
-    for kind in (*kinds, UnknownWorker, NoSuchJob, SourceUnreadable, *NO_ANSWER):
+    for kind in (*kinds, UnknownWorker, NoSuchJob, SourceUnreadable):
         blueprint.register_error_handler(kind, _answer)
+    blueprint.register_error_handler(SQLAlchemyError, _answer_database)
 
 
 def _answer(error: Exception) -> Response:
     drain()  # what is still coming, so that the answer arrives
     return answer_http_error(as_problem(error))
+
+
+def _answer_database(error: SQLAlchemyError) -> Response:
+    drain()
+    return answer_database_error(error)
 
 
 def as_problem(error: Exception) -> Problem:
@@ -131,7 +137,6 @@ def as_problem(error: Exception) -> Problem:
             return Problem(404, error.code, error.public_message)
         case NoSuchJob():
             return Problem(404, "not_found", "There is no such job.")
-        case UnknownWorker():
-            return Problem(404, "not_found", "There is no worker with this id.")
         case _:
-            return database_busy()
+            assert isinstance(error, UnknownWorker)
+            return Problem(404, "not_found", "There is no worker with this id.")

@@ -8,12 +8,14 @@ import time
 from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify, request
+from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.bootstrap import bell_for
 from jobs.contract import Claim, WorkerInfo
 from jobs.wire import claim_to_json, speaks_our_version
 
 from ...config import settings
+from ...database import is_away
 from ...errors import Problem
 from ...extensions import db, limiter
 from ...services import publish, queue
@@ -124,5 +126,6 @@ def publish_now() -> None:
     """The job is finished whatever happens here: housekeeping tries again."""
     try:
         publish.publish_finished()
-    except Exception:
-        logger.exception("publishing failed", extra={"action": "publish"})
+    except Exception as error:
+        is_known = isinstance(error, SQLAlchemyError) and is_away(error)
+        logger.warning("publishing put off: %s", error, exc_info=not is_known, extra={"action": "publish"})

@@ -1,0 +1,52 @@
+"""How much is encoded twice: looks into the scratch folders of workers all the time, and remembers how far each got."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+LOOK_S = 0.05
+SEGMENT = re.compile(r".*/job-(\d+)-.*/(.+)_(\d+)\.ts")
+
+
+class Remade:
+    """Watches folders that hold the scratch of workers: one folder a job, below it one for each try."""
+
+    def __init__(self, roots: Iterable[Path]) -> None:
+        self._roots = tuple(roots)
+        self._made: dict[
+            tuple[int, str, int], dict[Path, int]
+        ] = {}  # (job, rung, segment) -> folder -> bytes
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def segments(self, jobs: Collection[int], rung: str, sizes: list[int]) -> float:
+        """How many segments' worth of this rung these jobs made more than once. `sizes`: bytes of each that is in."""
+        return sum(
+            max(0.0, sum(min(1.0, made / sizes[index]) for made in folders.values()) - 1.0)
+            for (job, name, index), folders in self._made.items()
+            if job in jobs and name == rung
+        )
+
+    def _run(self) -> None:
+        while not self._over.wait(LOOK_S):
+            for root in self._roots:
+                for path in root.glob("**/job-*/**/*.ts"):
+                    self._look(path)
+
+    def _look(self, path: Path) -> None:
+        found = SEGMENT.fullmatch(str(path))
+        try:
+            size = path.stat().st_size
+        except OSError:
+            return
+        if found:
+            folders = self._made.setdefault((int(found[1]), found[2], int(found[3])), {})
+            folders[path.parent] = max(size, folders.get(path.parent, 0))

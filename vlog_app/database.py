@@ -1,0 +1,127 @@
+"""A database that is away, and one that hangs: how that is noticed, and what it means."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Flask
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+    TimeoutError,
+)
+
+from jobs.contract import Unavailable
+
+OUR_MISTAKES = (
+    "no such table",
+    "no such column",
+    "syntax error",
+)  # SQLite has one class for these and for "busy"
+HURRY_S = 2.0  # how long an answer is waited for while the last one has not come
+
+
+def is_away(error: SQLAlchemyError) -> bool:
+    """The database cannot be reached, is busy for too long, or went away in the middle: try again later."""
+    if isinstance(error, OperationalError):
+        return not any(words in str(error.orig) for words in OUR_MISTAKES)
+    if isinstance(error, InterfaceError | TimeoutError | PendingRollbackError):
+        return True
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def words_of(error: SQLAlchemyError) -> str:
+    """The first line of what the database said, for the log."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0] if said else type(error).__name__
+
+
+@contextmanager
+def session_of(app: Flask) -> Iterator[None]:
+    """The session of a program that is no web server: ends with the block. Raises Unavailable while the database is
+    away.
+    """
+    with app.app_context():
+        try:
+            yield
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
+            raise Unavailable(f"the database does not answer: {words_of(error)}") from error
+
+
+# --- a server that hangs -------------------------------------------------------------------------------------
+
+
+class _Patience:
+    """How long this process waits for the next sign of life of PostgreSQL. None: for ever."""
+
+    def __init__(self) -> None:
+        self.limit_s: float | None = None
+        self.is_silent = False
+
+    @property
+    def wait_s(self) -> float | None:
+        """One who waited in vain has told all others: they find out quickly whether it is back."""
+        if self.limit_s is None:
+            return None
+        return min(HURRY_S, self.limit_s) if self.is_silent else self.limit_s
+
+
+_patience = _Patience()
+
+
+def limit_waiting(seconds: float) -> None:
+    """No statement of this process waits longer for PostgreSQL; 0 is no limit. libpq itself would wait for ever: a
+    server that hangs still holds its connections.
+    """
+    from psycopg2 import extensions
+
+    _patience.limit_s = seconds or None
+    _patience.is_silent = False
+    extensions.set_wait_callback(_wait)
+
+
+@contextmanager
+def all_the_time_in_the_world() -> Iterator[None]:
+    """For migrations, which may rewrite a table."""
+    before, _patience.limit_s = _patience.limit_s, None
+    try:
+        yield
+    finally:
+        _patience.limit_s = before
+
+
+def _wait(connection: Any) -> None:
+    """psycopg2 asks this to wait. It closes the connection when this raises."""
+    import psycopg2
+    from psycopg2 import extensions
+
+    until = _deadline()
+    while (state := connection.poll()) != extensions.POLL_OK:
+        events = select.POLLIN if state == extensions.POLL_READ else select.POLLOUT
+        if _is_ready(connection.fileno(), events, until):
+            until = _deadline()
+            continue
+        _patience.is_silent = True
+        raise psycopg2.OperationalError("PostgreSQL was silent for too long")
+    _patience.is_silent = False
+
+
+def _deadline() -> float | None:
+    limit_s = _patience.wait_s
+    return None if limit_s is None else time.monotonic() + limit_s
+
+
+def _is_ready(file: int, events: int, until: float | None) -> bool:
+    waiting = select.poll()
+    waiting.register(file, events)
+    left_ms = None if until is None else max(0, int((until - time.monotonic()) * 1000))
+    return bool(waiting.poll(left_ms))
