@@ -14,7 +14,7 @@ from jobs.states import IllegalMove, JobState
 from tests.contract.conftest import ATLAS, CELLAR, segment_file
 from tests.contract.test_coordinators import BROKEN
 from tests.services.queue_model import Cell, ModelFilm, ModelJob
-from tests.services.shop import cells_in, encode_of, film, jobs_of, pass_time, wipe
+from tests.services.shop import cells_in, do_all, encode_of, film, jobs_of, pass_time, wipe
 from tests.services.test_fail import FINAL, FULL
 from vlog_app.config import settings
 from vlog_app.extensions import db
@@ -298,7 +298,6 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(each.is_begun for each in self.films))
     @rule(data=st.data())
     def call_off_and_take_up_again(self, data: st.DataObject) -> None:
-        """What is done stays done."""
         of = data.draw(st.sampled_from([each for each in self.films if each.is_begun]))
         control.cancel_encode(of.encode_id)
         self._cancel(of)
@@ -396,9 +395,6 @@ class QueueMachine(RuleBasedStateMachine):
             elif encode.paused_at is not None and encode.state != "done":
                 control.resume_encode(of.encode_id)
         pass_time(100_000.0)
-        while claim := queue.claim_next_job(ATLAS, SLOTS[0]):
-            for cell in sorted(claim.missing()):
-                checkpoints.take_segment(claim, *segment_file(self.folder, claim, *cell))
-            queue.finish_job(claim, NOTHING_TO_REPORT)
+        do_all(self.folder, SLOTS[0])
         publish.publish_finished()
         assert [encode_of(of.video).state for of in self.films] == ["done", "done"]
