@@ -25,6 +25,7 @@ from tests.provision.site import Site, end_site, running_site, start_again
 SHORT_LEASE_S, LEASE_S = 8.0, 60.0
 CALM_S = (0.3, 1.5)  # between two faults, at random
 HANG_S = (2.0, 4.0)
+WORK_S = 20.0  # until the next film has come in
 WEB = ("public", "admin", "worker-api")
 PATIENCE_S = 60.0
 
@@ -53,9 +54,11 @@ class Place:
     # --- the worker and what it runs
 
     def _ffmpeg(self) -> bool | None:
-        running = orphans(of=self._child("worker"))
-        if not running:
-            return False
+        until = time.monotonic() + WORK_S
+        while not (running := orphans(of=self._child("worker"))):
+            if time.monotonic() > until:
+                return False  # everything is encoded
+            time.sleep(0.05)
         os.kill(self.dice.choice(running), signal.SIGKILL)
         return None
 

@@ -77,6 +77,7 @@ def test_programs_die_one_after_the_other_on_the_embedded_database(
     dice = random.Random(SEED)
     with place_of(folder, dice) as place:
         weather(place, film, plan_storm(dice, PROGRAMS, len(PROGRAMS)), ffmpeg_path)
+        assert place.done == Counter(PROGRAMS)
 
 
 @pytest.mark.slow
