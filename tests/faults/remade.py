@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Collection, Iterable
 from pathlib import Path
+
+from tests.faults.beside import Beside
 
 LOOK_S = 0.05
 SEGMENT = re.compile(r".*/job-(\d+)-.*/(.+)_(\d+)\.ts")
 
 
-class Remade:
+class Remade(Beside):
     """Watches folders that hold the scratch of workers: one folder a job, below it one for each try."""
 
     def __init__(self, roots: Iterable[Path]) -> None:
@@ -19,13 +20,7 @@ class Remade:
         self._made: dict[
             tuple[int, str, int], dict[Path, int]
         ] = {}  # (job, rung, segment) -> folder -> bytes
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def end(self) -> None:
-        self._over.set()
-        self._thread.join()
+        self._begin()
 
     def segments(self, jobs: Collection[int], rung: str, sizes: list[int]) -> float:
         """How many segments' worth of this rung these jobs made more than once. `sizes`: bytes of each that is in."""

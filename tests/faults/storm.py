@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,9 +22,10 @@ from tests.provision.processes import family
 from tests.provision.redis import Redis
 from tests.provision.site import Site, end_site, running_site, start_again
 
-LEASE_S = 6.0
+SHORT_LEASE_S, LEASE_S = 8.0, 60.0
 CALM_S = (0.3, 1.5)  # between two faults, at random
 HANG_S = (2.0, 4.0)
+WORK_S = 20.0  # until the next film has come in
 WEB = ("public", "admin", "worker-api")
 PATIENCE_S = 60.0
 
@@ -53,9 +54,11 @@ class Place:
     # --- the worker and what it runs
 
     def _ffmpeg(self) -> bool | None:
-        running = orphans(of=self._child("worker"))
-        if not running:
-            return False
+        until = time.monotonic() + WORK_S
+        while not (running := orphans(of=self._child("worker"))):
+            if time.monotonic() > until:
+                return False  # everything is encoded
+            time.sleep(0.05)
         os.kill(self.dice.choice(running), signal.SIGKILL)
         return None
 
@@ -66,11 +69,11 @@ class Place:
         wait_until(lambda: not any(is_alive(pid) for pid in running), "an ffmpeg outlived its worker")
 
     def _sleep(self) -> None:
-        """Longer than its lease, so that another one gets its jobs."""
-        worker = self._child("worker")
-        os.killpg(worker, signal.SIGSTOP)
-        time.sleep(LEASE_S + 2)
-        os.killpg(worker, signal.SIGCONT)
+        """As its host would, with all that it runs: longer than its lease, so that another one gets its jobs."""
+        asleep = family(self._child("worker"))
+        send_each(asleep, signal.SIGSTOP)
+        time.sleep(float(self.settings["worker_claim_duration"]) * 60 + 2)
+        send_each(asleep, signal.SIGCONT)
 
     def _remote(self) -> None:
         assert self.remote is not None
@@ -178,12 +181,13 @@ def place_of(
     redis: Redis | None = None,
     postgres: tuple[Cluster, str] | None = None,
     has_remote: bool = False,
+    lease_s: float = LEASE_S,
 ) -> Iterator[Place]:
     """`postgres`: the server and the address of a database on it; else the embedded one."""
     settings = {
         "split_seconds": "12",
         "worker_poll_interval": "2",
-        "worker_claim_duration": str(LEASE_S / 60),
+        "worker_claim_duration": str(lease_s / 60),
         "stale_job_check_interval": "1",
         "max_retry_attempts": "100",
         "retry_backoff_base": "0",
@@ -212,6 +216,12 @@ def _leave_nothing(place: Place) -> None:
         os.killpg(place.remote.pid, signal.SIGKILL)
         place.remote.wait()
     end_site(place.site.process)
+
+
+def send_each(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def is_alive(pid: int) -> bool:

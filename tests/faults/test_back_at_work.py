@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import StartWorker, state_of
+from tests.conftest import AppFactory
+from tests.faults.conftest import StartWorker, state_of, upload
 from tests.faults.remote import elsewhere
 from tests.faults.test_killed_worker import orphans, stop, wait_until
 from vlog_app.config import Settings
@@ -43,10 +44,12 @@ def leased() -> int:
 
 @pytest.mark.parametrize("mode", ["database", "redis", pytest.param("hybrid", marks=pytest.mark.slow)])
 def test_a_killed_worker_is_back_at_its_film_within_seconds_of_its_start(
-    mode: str, uploaded: Video, start_worker: StartWorker, redis_url: str
+    mode: str, film: Path, app_factory: AppFactory, start_worker: StartWorker, redis_url: str
 ) -> None:
-    settings = {} if mode == "database" else {"job_queue_mode": mode, "redis_url": redis_url}
-    die_and_come_back(lambda: start_worker(**settings))
+    settings = {"job_queue_mode": mode, "redis_url": "" if mode == "database" else redis_url}
+    with app_factory("cli", **settings).app_context():
+        upload(film, "numbers")
+        die_and_come_back(lambda: start_worker(**settings))
 
 
 def test_a_killed_remote_worker_is_back_at_its_film_as_soon(

@@ -123,18 +123,6 @@ def test_sigterm_lets_the_running_segment_land_and_costs_no_attempt(
     assert orphans() == []
 
 
-def test_a_killed_ffmpeg_is_tried_again(uploaded: Video, folder: Path, start_worker: StartWorker) -> None:
-    worker = start_worker()
-    wait_until(lambda: bool(list(folder.glob("480p_*.ts"))))
-    wait_until(lambda: bool(orphans(of=worker.pid)))
-    killed = orphans(of=worker.pid)
-    for pid in killed:
-        os.kill(pid, signal.SIGKILL)
-    assert killed, "there was nothing to kill"
-    wait_for(uploaded, "ready")
-    stop(worker)
-
-
 def wait_for(video: Video, state: str) -> None:
     wait_until(lambda: state_of(video) in (state, "failed"))
     assert state_of(video) == state

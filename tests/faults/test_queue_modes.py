@@ -44,7 +44,7 @@ def no_traceback(site: Site) -> None:
     assert "Traceback" not in site.log.read_text()
 
 
-@pytest.mark.parametrize("mode", ["database", "redis", "hybrid"])
+@pytest.mark.parametrize("mode", [pytest.param("database", marks=pytest.mark.slow), "redis", "hybrid"])
 def test_a_film_goes_in_and_is_ready(mode: str, film: Path, own_redis: Redis, tmp_path: Path) -> None:
     with site_in(mode, tmp_path, "" if mode == "database" else own_redis.url) as (site, owner):
         owner.until_ready(owner.upload(film))

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import httpx2
 
+from tests.faults.beside import Beside
+
 PIECES = 24
 TRY_AGAIN_S = 0.3
 PATIENCE_S = 240.0
 LONGEST_ANSWER_S = 60.0
 
 
-class Visitor:
+class Visitor(Beside):
     """Asks for one address after the other. `answers` counts (address, status); 0 is no answer at all."""
 
     def __init__(self, addresses: list[str], headers: dict[str, str]) -> None:
@@ -25,13 +27,7 @@ class Visitor:
         self.unplanned: list[str] = []
         self._addresses = addresses
         self._headers = headers
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def end(self) -> None:
-        self._over.set()
-        self._thread.join()
+        self._begin()
 
     def statuses(self) -> Counter[int]:
         counts: Counter[int] = Counter()
@@ -60,24 +56,20 @@ class Visitor:
             self.unplanned.append(f"{address} {answer.status_code} {answer.text[:400]}")
 
 
-class Listener:
+class Listener(Beside):
     """Keeps a live stream open, and opens it again whenever it ends. `heard` counts what was told."""
 
     def __init__(self, address: str, headers: dict[str, str]) -> None:
         self.heard = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(address, headers), daemon=True)
-        self._thread.start()
+        self._address = address
+        self._headers = headers
+        self._begin()
 
-    def end(self) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self, address: str, headers: dict[str, str]) -> None:
-        with httpx2.Client(timeout=LONGEST_ANSWER_S, headers=headers) as http:
+    def _run(self) -> None:
+        with httpx2.Client(timeout=LONGEST_ANSWER_S, headers=self._headers) as http:
             while not self._over.wait(TRY_AGAIN_S):
                 try:
-                    with http.stream("GET", address) as answer:
+                    with http.stream("GET", self._address) as answer:
                         for line in answer.iter_lines():
                             self.heard += line.startswith("event:")
                             if self._over.is_set():

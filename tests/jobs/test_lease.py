@@ -90,6 +90,16 @@ def test_a_coordinator_that_is_away_for_a_moment_costs_nothing(
         lease.check()
 
 
+def test_a_coordinator_that_is_away_is_told_of_once(
+    short: Claim, coordinator: Moody, drain: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    coordinator.moods = [Unavailable("away"), Unavailable("away"), None]
+    with Lease(short, coordinator, drain):
+        wait_until(lambda: coordinator.renewals >= 4)
+    assert caplog.text.count("lease not renewed") == 1
+    assert "Traceback" not in caplog.text
+
+
 def test_a_coordinator_that_is_away_for_longer_than_the_lease_ends_the_work(
     short: Claim, coordinator: Moody, drain: threading.Event
 ) -> None:

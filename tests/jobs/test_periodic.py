@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
+
+from jobs.contract import Unavailable
 from jobs.periodic import Chore, run_chores
 
 
@@ -50,6 +53,12 @@ def done_by(ticks: Ticks, *chores: Chore) -> list[str]:
 def test_every_chore_is_done_at_once_and_then_on_its_interval() -> None:
     ticks = Ticks(7)
     assert done_by(ticks, ticks.chore("a", 3), ticks.chore("b", 5)) == ["a@0", "b@0", "a@3", "b@5", "a@6"]
+
+
+def test_a_chore_that_finds_no_database_is_tried_again_soon(caplog: pytest.LogCaptureFixture) -> None:
+    ticks = Ticks(12)
+    assert done_by(ticks, ticks.chore("rare", 3600, Unavailable)) == ["rare@0", "rare@5", "rare@10"]
+    assert "Traceback" not in caplog.text
 
 
 def test_a_chore_that_fails_ends_neither_itself_nor_the_others() -> None:

@@ -39,7 +39,7 @@ def play(app: Flask, number: int, steps: int) -> None:
 
 @pytest.mark.timeout(1200)  # seconds alone; a busy machine is no mistake
 def test_the_queue_does_what_a_plain_model_of_it_does(player: Flask, database: str) -> None:
-    play(player, 16 if database == "sqlite" else 6, 36)
+    play(player, 12 if database == "sqlite" else 5, 36)
 
 
 @pytest.mark.slow
