@@ -58,6 +58,7 @@ class Elsewhere:
             "VLOG_WORKER_POLL_INTERVAL": "1",
             "VLOG_WORKER_HEARTBEAT_INTERVAL": "1",
             "VLOG_HWACCEL_TYPE": "none",
+            "VLOG_STORAGE_RESERVE_BYTES": "0",
         }
         return self._start(["-m", "jobs", "work", "--api", url or self.url], settings, name)
 
