@@ -7,6 +7,7 @@ import secrets
 import select
 import socket
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from encoder.inputs import Loopback
@@ -36,8 +37,14 @@ class FilmServer:
         return reading
 
     def forget(self, claim: Claim) -> None:
+        self._close(lambda reading: reading.claim.token == claim.token)
+
+    def forget_film(self, film: Film) -> None:
+        self._close(lambda reading: reading.film is film)
+
+    def _close(self, is_over: Callable[[Reading], bool]) -> None:
         with self._lock:
-            gone = [path for path, each in self._readings.items() if each.claim.token == claim.token]
+            gone = [path for path, reading in self._readings.items() if is_over(reading)]
             readings = [self._readings.pop(path) for path in gone]
         for reading in readings:
             reading.film.close(reading)

@@ -218,7 +218,7 @@ def _refusal(answer: Answer) -> Exception:
         case 403, LeaseCode.DISABLED:
             return Disabled(words)
         case 503, LeaseCode.LOW:
-            return StorageFull(words)
+            return StorageFull(words, code=LeaseCode.LOW)  # the disk of the site, not ours
         case 401, _:
             return Dismissed(words or "The server refuses the key of this worker.")
         case 404, LeaseCode.NO_SOURCE:

@@ -127,6 +127,7 @@ class Sources:
                 kept -= _size(entry)
                 del self._entries[video_id]
                 if entry.film is not None:
+                    self._server.forget_film(entry.film)  # jobs whose leases were lost unheard
                     entry.film.blocks.drop()
                 logger.info("source dropped", extra={"action": "source_dropped", "video_id": video_id})
 

@@ -103,7 +103,9 @@ class WorkSettings(SiteSettings):
         ge=1,
         le=16,
     )
-    worker_heartbeat_interval: float = option(30, "Time between renewals of a lease.", unit="seconds", gt=0)
+    worker_heartbeat_interval: float = option(
+        30, "Time between two signs of life of a worker; leases are renewed apart.", unit="seconds", gt=0
+    )
     worker_poll_interval: float = option(10, "Longest wait between two looks for work.", unit="seconds", gt=0)
     worker_offline_threshold: float = option(
         5, "A worker that is silent this long is shown as offline.", unit="minutes", gt=0, le=1440
@@ -130,13 +132,13 @@ class WorkSettings(SiteSettings):
     )
     worker_work_dir: AbsolutePath = option(
         temporary_folder,
-        "Scratch of a remote worker: sources and segments that are not handed in yet.",
+        "Scratch of a remote worker: what it has fetched of sources, and segments that are not handed in yet.",
         allowed="a folder",
         shown="vlog-worker in the temporary folder",
     )
     worker_cache_size: int = option(
         20 * 1024**3,
-        "Sources a remote worker keeps for its next job while they take no more than this.",
+        "What a remote worker has fetched of sources is kept for its next job while it takes no more than this.",
         unit="bytes",
         ge=0,
     )

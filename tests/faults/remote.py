@@ -95,6 +95,7 @@ def start_remote_worker(folder: Path, name: str, *, api: str, line: str) -> subp
         "VLOG_WORKER_POLL_INTERVAL": "1",
         "VLOG_WORKER_HEARTBEAT_INTERVAL": "1",
         "VLOG_HWACCEL_TYPE": "none",
+        "VLOG_STORAGE_RESERVE_BYTES": "0",
     }
     return start_program(["-m", "jobs", "work", "--api", line], settings, folder / f"{name}.log")
 

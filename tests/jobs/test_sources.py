@@ -125,10 +125,11 @@ def test_what_a_lease_holds_is_never_dropped(shelf: Shelf, line: CountingLine) -
 
 def test_a_lease_that_is_no_longer_renewed_holds_nothing(shelf: Shelf, line: CountingLine) -> None:
     sources = shelf.sources(most=0)
-    sources.open(lease(1, "a"), line)
+    reading = sources.open(lease(1, "a"), line)
     shelf.clock.advance(121)
     sources.tidy()
     assert shelf.films == []
+    assert reading.is_closed
 
 
 def test_a_disk_that_is_short_of_room_keeps_nothing_idle(

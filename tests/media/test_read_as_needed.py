@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from encoder.command import Work, audio_command, copy_command, video_command
+from encoder.errors import EncodeFailed
 from encoder.inputs import Origin
 from encoder.model import Chunk, EncodePlan
 from encoder.plan import make_plan
@@ -135,3 +137,26 @@ def test_webm_reads_the_same(sources: Sources, ffmpeg_path: str, tmp_path: Path)
     )
     assert from_line == from_file
     assert len(from_line) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\n{url}\n#EXT-X-ENDLIST\n",
+        "#EXTM3U\n#EXTINF:6,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile '{url}'\n",
+        "ffconcat version 1.0\nfile 'file:/etc/hostname'\n",
+    ],
+)
+def test_a_source_that_names_others_reaches_nobody(
+    words: str, film: Path, sources: Sources, ffmpeg_path: str, tmp_path: Path
+) -> None:
+    plan = make_plan(probe(film))
+    with socket.create_server(("127.0.0.1", 0)) as canary:
+        canary.settimeout(0.2)
+        url = f"http://127.0.0.1:{canary.getsockname()[1]}/x.ts"
+        opened = sources.open(claim_on(plan), CountingLine(words.format(url=url).encode()))
+        with pytest.raises(EncodeFailed):
+            middle(ffmpeg_path, opened.address, plan, tmp_path / "out")
+        with pytest.raises(TimeoutError):
+            canary.accept()

@@ -126,6 +126,22 @@ def test_a_worker_without_disk_is_paused_at_once_and_nobody_pays() -> None:
     assert (job_of(claim).attempts_used, attempt_of(claim).verdict) == (0, Verdict.BLAMELESS)
 
 
+def test_a_full_disk_of_the_site_is_not_said_to_be_the_workers() -> None:
+    films(1)
+    (claim,) = fail_on(1, Failure("storage_low", "The storage is nearly full.", is_blameless=True))
+    assert row_of(ATLAS.id).pause_reason == workers.SITE_NO_SPACE
+    assert job_of(claim).attempts_used == 0
+
+
+def test_a_full_disk_is_looked_at_steadily_since_there_may_be_room_any_time() -> None:
+    films(1)
+    fail_on(1, FULL)
+    for _ in range(5):
+        pass_time(workers.FIRST_WAIT_S + 1)
+        queue.fail_job(take(SOUND), FULL)
+        assert is_paused()
+
+
 def test_after_a_wait_it_may_try_one_job_and_is_back_when_that_goes_well(tmp_path: Path) -> None:
     films(5)
     fail_on(3)

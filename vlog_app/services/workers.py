@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from encoder.errors import StorageFull
 from jobs.contract import Failure
 from jobs.states import AttemptOutcome, JobState, Verdict
+from jobs.wire import LeaseCode
 
 from ..config import settings
 from ..extensions import transaction
@@ -29,6 +30,13 @@ LONGEST_WAIT_S = 3600.0
 LOOK_BACK = 50  # attempts of one worker that are looked at for a streak
 BY_OWNER = "You paused it."
 NO_SPACE = "Its disk is full. Every attempt was given back to its job."
+SITE_NO_SPACE = (
+    "The disk of the site is nearly full. What was handed in is safe, and every attempt was given back."
+)
+FULL_DISKS = {
+    StorageFull.code: NO_SPACE,
+    LeaseCode.LOW: SITE_NO_SPACE,
+}  # code of a failure -> reason of the pause
 
 
 @dataclass(slots=True)
@@ -110,7 +118,7 @@ def begin_probe(session: Session, standing: Standing) -> bool:
         return True
     mine = Worker.id == row.id, Worker.probe_at == row.probe_at, Worker.probes == row.probes
     # A full disk costs no job an attempt, so it is looked at steadily: there may be room again any time.
-    probes = 0 if row.pause_reason == NO_SPACE else row.probes + 1
+    probes = 0 if row.pause_reason in FULL_DISKS.values() else row.probes + 1
     until = now + timedelta(seconds=_wait_s(probes))
     moved = session.execute(update(Worker).where(*mine).values(probe_at=until, probes=row.probes + 1))
     return bool(moved.rowcount == 1)  # type: ignore[attr-defined]
@@ -136,8 +144,8 @@ def note_success(session: Session, worker_id: str | None) -> None:
 def judge(session: Session, attempt: Attempt, job: Job, failure: Failure, now: datetime) -> Judgement:
     """Whose fault was it? Pauses the worker when it is the worker's. Call before the attempt has its outcome."""
     row = session.get(Worker, attempt.worker_id)
-    if failure.code == StorageFull.code and row is not None:
-        _pause_by_itself(row, NO_SPACE, now)
+    if failure.code in FULL_DISKS and row is not None:
+        _pause_by_itself(row, FULL_DISKS[failure.code], now)
     if failure.is_blameless:
         return Judgement(Verdict.BLAMELESS)
     if failure.is_final:
