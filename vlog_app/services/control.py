@@ -34,6 +34,12 @@ def current_encode(video_id: int) -> int | None:
     return db.session.scalar(query.limit(1))
 
 
+def watched_encode(video_id: int) -> int | None:
+    """The encode that viewers get; None when there is no such video."""
+    mine = Video.id == video_id, Encode.generation == Video.generation
+    return db.session.scalar(current_encodes().with_only_columns(Encode.id).where(*mine))
+
+
 def cancel_encode(encode_id: int) -> None:
     """Stop an encode that is not finished. What is done is kept; of one that is made beside another nothing is, and
     one that failed there is not spoken of any more.

@@ -50,9 +50,9 @@ class NotAgain(IllegalMove):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What can be encoded again: names, highest first. `only_all`: why they cannot be chosen one by one."""
+    """What would be made by the settings of today. `only_all`: why rungs of it cannot be chosen one by one."""
 
-    names: tuple[str, ...]
+    plan: EncodePlan
     only_all: str
 
 
@@ -61,7 +61,7 @@ def choice_for(video_id: int) -> Choice:
     session = db.session()
     video, live = _idle(session, session.get(Video, video_id))
     plan = _plan(video)
-    return Choice(tuple(row.name for row in plan.renditions), _why_only_all(session, live, plan))
+    return Choice(plan, _why_only_all(session, live, plan))
 
 
 def encode_again(

@@ -86,7 +86,7 @@ def hold_video(video_id: int, verb: str) -> Response:
 @blueprint.post("/queue/videos/<int:video_id>/check")
 def check_files(video_id: int) -> Response:
     """Look into a finished film, and make again what is missing or damaged."""
-    encode_id = control.current_encode(video_id)
+    encode_id = control.watched_encode(video_id)
     if encode_id is None:
         abort(404)
     page = url_for("admin.video", video_id=video_id)

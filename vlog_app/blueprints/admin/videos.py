@@ -66,6 +66,16 @@ def video_encoding(video_id: int) -> str:
     return render_block("admin/video.html", "encoding", page=page, told=tell(page.events), now=_now())
 
 
+@blueprint.get("/videos/<int:video_id>/actions")
+@limiter.exempt  # asked for like the part above
+def video_actions(video_id: int) -> Response | str:
+    """The buttons; nothing when they are those that the page has."""
+    page = _page_or_404(video_id)
+    if page.stands == request.args.get("stands"):
+        return Response(status=204)
+    return render_block("admin/video.html", "actions", page=page)
+
+
 @blueprint.post("/videos/<int:video_id>/cancel")
 def cancel_encoding(video_id: int) -> Response:
     return _act(video_id, control.cancel_encode)
