@@ -125,6 +125,17 @@ def test_one_that_failed_is_told_of_and_can_be_left(admin_client: FlaskClient, r
     assert admin_client.get(f"/api/videos/{ready.id}").json["reencode"] is None
 
 
+def test_one_that_cannot_be_tried_again_leads_to_the_reason(admin_client: FlaskClient, ready: Video) -> None:
+    encode_again(ready.id)
+    queue.fail_job(take(ENCODES), FINAL)
+    (settings().storage_path / ready.source_path).unlink()
+    answer = admin_client.post(f"/videos/{ready.id}/retry")
+    assert answer.location == f"/videos/{ready.id}/reencode"
+    assert "The source file is gone" in admin_client.get(answer.location).text
+    told = admin_client.post(f"/api/videos/{ready.id}/retry")
+    assert (told.status_code, told.json["code"]) == (409, "source_missing")
+
+
 def test_the_buttons_are_only_sent_when_they_are_others(admin_client: FlaskClient, ready: Video) -> None:
     page = admin_client.get(f"/videos/{ready.id}").text
     address = re.search(r'hx-get="(/videos/\d+/actions\?stands=[^"]+)"', page)

@@ -16,6 +16,7 @@ from ...errors import Problem
 from ...extensions import limiter
 from ...fragments import local_path, render_block, see_other
 from ...services import control, repair, wakeup, workers
+from ...services.reencode import NotAgain
 from .blueprint import blueprint
 from .board import read_board
 
@@ -105,6 +106,8 @@ def _act(video_id: int, verb: Callable[[int], None]) -> Response:
         abort(404)
     try:
         verb(encode_id)
+    except NotAgain:
+        return see_other(url_for("admin.choose_rungs", video_id=video_id))  # it says why not
     except IllegalMove:
         return _back(late=True)
     return _back()

@@ -52,10 +52,7 @@ def encode_again(video_id: int) -> Response:
     if not _is_finished(_watched(video_id)):
         queued = _guarded(lambda: repair.make_again(_watched(video_id), names, priority))
         return _done(video_id, _made(queued, "made"), qualities_queued=queued)
-    try:
-        queued = reencode.encode_again(video_id, names, priority)
-    except reencode.NotAgain as error:
-        raise Problem(409, error.code, str(error)) from None
+    queued = _guarded(lambda: reencode.encode_again(video_id, names, priority))
     sentence = f"{_made(queued, 'encoded again')} Viewers get what there is until all of it is whole."
     return _done(video_id, sentence, qualities_queued=queued)
 
@@ -96,6 +93,8 @@ def _known(encode_id: int | None) -> int:
 def _guarded(call: Callable[[], T]) -> T:
     try:
         return call()
+    except reencode.NotAgain as error:
+        raise Problem(409, error.code, str(error)) from None
     except IllegalMove as error:
         sentence = f"That is not possible now: {error}. Nothing was changed."
         raise Problem(409, "not_possible_now", sentence) from None

@@ -11,6 +11,7 @@ from jobs.states import IllegalMove
 from ...extensions import limiter
 from ...fragments import render_block, see_other
 from ...services import catalog, control
+from ...services.reencode import NotAgain
 from . import queries
 from .blueprint import blueprint
 from .words import tell
@@ -92,6 +93,8 @@ def _act(video_id: int, verb: queries.EncodeVerb) -> Response:
     if page.encode is not None:
         try:
             verb(page.encode.id)
+        except NotAgain:
+            return see_other(url_for("admin.choose_rungs", video_id=video_id))  # it says why not
         except IllegalMove:
             return see_other(url_for("admin.video", video_id=video_id, late=1))
     return see_other(url_for("admin.video", video_id=video_id))
