@@ -245,7 +245,16 @@ def chores(app: Flask) -> tuple[Chore, ...]:
     """All housekeeping of this installation."""
     from vlog_app.config import settings
     from vlog_app.database import session_of
-    from vlog_app.services import admin_sessions, events, handing_in, publish, queue, uploads, wakeup
+    from vlog_app.services import (
+        admin_sessions,
+        events,
+        handing_in,
+        publish,
+        queue,
+        retiring,
+        uploads,
+        wakeup,
+    )
 
     def within(call: Callable[[], Any]) -> Callable[[], object]:
         def run() -> object:
@@ -265,6 +274,8 @@ def chores(app: Flask) -> tuple[Chore, ...]:
         Chore("expired leases", min(sweep_s, 15), within(queue.sweep_expired_leases)),
         Chore("unpublished encodes", sweep_s, within(publish.publish_finished)),
         Chore("interrupted uploads", sweep_s, within(uploads.finish_interrupted_uploads)),
+        Chore("former encodes", min(sweep_s, 30), within(retiring.retire_encodes)),
+        Chore("leftovers of encodes", 3600, within(retiring.remove_leftovers)),
         Chore("abandoned uploads", 3600, within(uploads.expire_uploads)),
         Chore("abandoned transfers", 3600, within(handing_in.forget_stale_files)),
         Chore("old sign-ins", 3600, within(admin_sessions.forget_expired)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -100,6 +101,18 @@ def draft_jobs(plan: EncodePlan, chunk_s: float) -> tuple[JobDraft, ...]:
     if names:
         drafts += [JobDraft(ENCODE, Rank.BULK, chunk, names) for chunk in rest]
     drafts += [JobDraft(ENCODE, Rank.NEWER_CODEC, chunk, them) for them in newer for chunk in (lead, *rest)]
+    return tuple(drafts)
+
+
+def draft_again(plan: EncodePlan, chunk_s: float, names: Collection[str]) -> tuple[JobDraft, ...]:
+    """Jobs for these renditions of a film that plays already in another encode: nobody waits for its beginning."""
+    whole, pieces = Chunk(0, plan.segment_count), chunks(plan, chunk_s)
+    drafts = [JobDraft(COPY, Rank.COPY, whole, (row.name,)) for row in plan.copied if row.name in names]
+    drafts += [JobDraft(AUDIO, Rank.SOUND, whole, (row.name,)) for row in plan.audio if row.name in names]
+    for position, codec in enumerate(plan.codecs):
+        rungs = tuple(row.name for row in plan.encoded if row.codec == codec and row.name in names)
+        rank = Rank.NEWER_CODEC if position else Rank.BULK
+        drafts += [JobDraft(ENCODE, rank, chunk, rungs) for chunk in pieces if rungs]
     return tuple(drafts)
 
 

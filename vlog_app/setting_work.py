@@ -65,6 +65,12 @@ class WorkSettings(SiteSettings):
         unit="seconds",
         ge=0,
     )
+    old_files_kept: int = option(
+        600,
+        "How long files stay after a film was encoded again, beyond its length, for those who watch it.",
+        unit="seconds",
+        ge=0,
+    )
     ffmpeg_timeout_base_multiplier: float = option(
         2.0, "Longest run of ffmpeg as a multiple of the length it encodes.", ge=0.1
     )

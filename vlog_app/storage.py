@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MARKER = ".vlog-storage"
 OWNER_ONLY = 0o700
+NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -97,6 +99,34 @@ def create_empty(path: Path) -> None:
     fsync_dir(path.parent)
 
 
+def add_name(source: Path, target: Path) -> bool:
+    """`target` is the same file as `source`, or a copy of it where the file system knows no hard links. False: it was
+    there already, or there is no `source`. The caller syncs the folder.
+    """
+    if target.exists() or not source.is_file():
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False  # somebody does the same work
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        _copy(source, target)
+    return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        shutil.copyfile(source, temporary)
+        fsync_file(temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def place(source: Path, target: Path) -> None:
     """`target` becomes another name of `source`, which stays: the caller removes it once its rows are committed.
 
@@ -106,7 +136,7 @@ def place(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
+        if error.errno not in NO_HARD_LINKS:
             raise
         os.rename(source, target)
     fsync_dir(target.parent)

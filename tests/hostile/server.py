@@ -1,4 +1,4 @@
-"""The admin surface as a real process that can be killed and started again on the same storage."""
+"""A surface as a real process that can be killed and started again on the same storage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Server:
-    def __init__(self, storage: Path, log: Path) -> None:
+    def __init__(self, storage: Path, log: Path, app: str = "wsgi:admin", **settings: str) -> None:
+        self._app = app
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -28,6 +29,7 @@ class Server:
             "VLOG_ADMIN_API_SECRET": ADMIN_SECRET,
             "VLOG_STORAGE_RESERVE_BYTES": "0",
             "VLOG_RATE_LIMIT_ENABLED": "false",
+            **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -39,7 +41,7 @@ class Server:
         bind = ("-b", f"127.0.0.1:{self.port}", "-k", "gthread", "--threads", "8", "--no-control-socket")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "wsgi:admin", *bind],
+                [sys.executable, "-m", "gunicorn", self._app, *bind],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,

@@ -168,7 +168,7 @@ def test_arrow_keys_read_the_grid(app_factory: AppFactory, moving: Video, wide: 
         spoken = wide.text_content("[data-grid-spoken]")
         assert spoken in (  # the first key may only wake the cursor
             "1440p, segment 2, 0:06 to 0:12, waiting",
-            "1080p, segment 2, 0:06 to 0:12, kept from an earlier try",
+            "1080p, segment 2, 0:06 to 0:12, kept from before",
         )
 
 

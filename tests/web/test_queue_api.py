@@ -56,12 +56,12 @@ def test_encoding_again_goes_on_with_a_stopped_film(admin_client: FlaskClient, t
     assert (encode_of(video).state, encode_of(video).priority) == ("encoding", Priority.LOW)
 
 
-def test_encoding_again_leaves_what_is_whole(admin_client: FlaskClient, ready: Video) -> None:
-    address = f"/api/videos/{ready.id}/retranscode"
-    whole = admin_client.post(address, json={"qualities": ["720p"]})
-    assert (whole.status_code, whole.json["code"]) == (409, "rungs_are_whole")
+def test_checking_makes_what_is_broken_again_in_place(admin_client: FlaskClient, ready: Video) -> None:
+    address = f"/api/videos/{ready.id}/check"
+    whole = admin_client.post(address, json={})
+    assert (whole.status_code, whole.json["qualities_queued"]) == (200, [])
     segment(ready, "720p", 3).unlink()
-    answer = admin_client.post(address, json={"qualities": ["720p", "480p"], "priority": "high"})
+    answer = admin_client.post(address, json={"qualities": ["720p", "480p"]})
     assert (answer.status_code, answer.json["qualities_queued"]) == (200, ["720p"])
     assert answer.json["message"] == "720p is made again."
 
@@ -95,7 +95,7 @@ def test_an_unknown_video_is_not_found(admin_client: FlaskClient, path: str) -> 
     assert admin_client.post(f"/api/videos/999/{path}").status_code == 404
 
 
-@pytest.mark.parametrize("path", ["retry", "pause", "resume", "cancel", "priority", "retranscode"])
+@pytest.mark.parametrize("path", ["retry", "pause", "resume", "cancel", "priority", "retranscode", "check"])
 def test_strangers_are_refused(stranger: FlaskClient, path: str) -> None:
     assert stranger.post(f"/api/videos/{film().id}/{path}", json={}).status_code == 401
 

@@ -3,7 +3,7 @@
 from flask import Flask
 from flask.cli import AppGroup
 
-from . import database, doctor, listing, scheduler, settings, up, upload, worker
+from . import database, doctor, listing, reencode, scheduler, settings, up, upload, worker
 
 vlog = AppGroup("vlog", help="Run and use VLog.")
 
@@ -11,6 +11,7 @@ for command in (
     up.up,
     upload.upload,
     listing.list_videos,
+    reencode.reencode,
     doctor.doctor,
     settings.show_settings,
     worker.worker,

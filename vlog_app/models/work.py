@@ -36,7 +36,12 @@ VERDICTS = tuple(verdict.value for verdict in Verdict)
 
 
 class Encode(db.Model):  # type: ignore[name-defined,misc]
-    """One encode of one video. The plan is frozen JSON (encoder.model.EncodePlan)."""
+    """One encode of one video. The plan is frozen JSON (encoder.model.EncodePlan).
+
+    A later generation is made beside the one that plays. `rungs`: the renditions it encodes, None: all; it takes the
+    others over. `superseded_at`: another one plays since then; `retired_at`: nobody is told of it any more, its
+    files go.
+    """
 
     __tablename__ = "encodes"
     __table_args__ = (
@@ -55,9 +60,17 @@ class Encode(db.Model):  # type: ignore[name-defined,misc]
     error_message: Mapped[str | None] = mapped_column(String(500))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    rungs: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    superseded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    retired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     video: Mapped[Video] = relationship(back_populates="encodes", lazy="raise")
     renditions: Mapped[list[Rendition]] = relationship(order_by="Rendition.position", lazy="raise")
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing may be made of it any more."""
+        return self.superseded_at is not None or self.retired_at is not None
 
 
 class Rendition(db.Model):  # type: ignore[name-defined,misc]
@@ -94,6 +107,7 @@ class Rendition(db.Model):  # type: ignore[name-defined,misc]
     average_bps: Mapped[int | None]
     inits: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
     index: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    taken_from: Mapped[int | None]
 
     @hybrid_property
     def is_rung(self) -> bool:

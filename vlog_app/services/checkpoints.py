@@ -25,6 +25,7 @@ from ..storage import fsync_dir, fsync_file, write_atomic
 from .clock import database_now
 from .encodes import update_viewable
 from .events import EventKind, record
+from .generations import folder_of
 from .media_files import video_folder
 from .queue import hold_lease
 
@@ -49,7 +50,7 @@ def take_segment(claim: Claim, measured: Measured, file: Path, init: Path | None
             file.unlink(missing_ok=True)
             return False
         _join_codec(rendition, measured)
-        folder = video_folder(settings().videos_dir, session.get_one(Video, job.video_id))
+        folder = folder_of(session, session.get_one(Encode, job.encode_id))
         number = _take_init(rendition, measured, folder, init) if claim.plan.container == CMAF else 0
         _place(file, folder / segment_name(claim.plan.container, measured.rendition, measured.index))
         _write_rows(session, job, rendition, measured, number, database_now(session))

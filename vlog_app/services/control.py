@@ -4,7 +4,8 @@ too late raises IllegalMove and changes nothing.
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from contextlib import suppress
+
 from sqlalchemy.orm import Session
 
 from jobs.layout import Priority
@@ -15,8 +16,10 @@ from ..models import Encode, Hold, Video
 from .clock import database_now
 from .encodes import end_encode
 from .events import EventKind, record
+from .generations import current_encodes, plays
 from .places import put_in_place
 from .queue import stop_jobs, take_up_again
+from .reencode import encode_again
 from .workers import QUEUE
 
 UNFINISHED = ("planned", "encoding", "viewable")
@@ -24,41 +27,62 @@ STOPPED = ("failed", "cancelled")
 
 
 def current_encode(video_id: int) -> int | None:
-    """The encode that viewers of a video get; None when there is no such video."""
-    query = (
-        select(Encode.id)
-        .join(Video, (Video.id == Encode.video_id) & (Video.generation == Encode.generation))
-        .where(Video.id == video_id, Video.deleted_at.is_(None))
-    )
-    return db.session.scalar(query)
+    """The encode a person means: the one that is made beside what viewers get, or failed there; else what viewers
+    get. None when there is no such video.
+    """
+    query = current_encodes().with_only_columns(Encode.id).where(Video.id == video_id)
+    return db.session.scalar(query.limit(1))
+
+
+def watched_encode(video_id: int) -> int | None:
+    """The encode that viewers get; None when there is no such video."""
+    mine = Video.id == video_id, Encode.generation == Video.generation
+    return db.session.scalar(current_encodes().with_only_columns(Encode.id).where(*mine))
 
 
 def cancel_encode(encode_id: int) -> None:
-    """Stop an encode that is not finished. What is done is kept."""
+    """Stop an encode that is not finished. What is done is kept; of one that is made beside another nothing is, and
+    one that failed there is not spoken of any more.
+    """
     with transaction() as session:
-        encode = _in_state(session, encode_id, UNFINISHED)
+        encode = session.get_one(Encode, encode_id, with_for_update=True)
+        is_beside = not plays(session, encode)
+        _require_state(encode, (*UNFINISHED, "failed") if is_beside else UNFINISHED)
         now = database_now(session)
         stop_jobs(session, encode.id, now)
         sentence = "Encoding was stopped. What is finished is kept."
         end_encode(session, encode, "cancelled", "cancelled", sentence, now)
-        record(session, encode.video_id, EventKind.CANCELLED, now)
+        about = {"generation": encode.generation} if is_beside else {}
+        record(session, encode.video_id, EventKind.CANCELLED, now, **about)
 
 
 def retry_encode(encode_id: int) -> None:
-    """Go on with a failed or cancelled encode, from what is done."""
+    """Go on with a failed or cancelled encode, from what is done. One that failed beside another begins anew."""
     with transaction() as session:
         encode = _in_state(session, encode_id, STOPPED)
+        _take_up(session, encode)
+
+
+def _take_up(session: Session, encode: Encode) -> None:
+    if plays(session, encode):
         take_up_again(session, encode, database_now(session))
+    else:
+        encode_again(encode.video_id, encode.rungs, Priority(encode.priority))
 
 
 def retry_failed() -> int:
-    """Go on with every encode that failed; returns how many."""
+    """Go on with every encode that failed and that nothing better has replaced; returns how many."""
     with transaction() as session:
-        now = database_now(session)
-        failed = session.scalars(select(Encode).where(Encode.state == "failed").with_for_update()).all()
-        for encode in failed:
-            take_up_again(session, encode, now)
-        return len(failed)
+        query = current_encodes().where(Encode.state == "failed").with_for_update(of=Encode)
+        failed = session.scalars(query).all()
+        return sum(_is_taken_up(session, encode) for encode in failed)
+
+
+def _is_taken_up(session: Session, encode: Encode) -> bool:
+    with suppress(IllegalMove):  # its source may be gone: the others go on
+        _take_up(session, encode)
+        return True
+    return False
 
 
 def pause_encode(encode_id: int) -> None:
@@ -110,6 +134,12 @@ def resume_queue() -> None:
 
 def _in_state(session: Session, encode_id: int, states: tuple[str, ...]) -> Encode:
     encode = session.get_one(Encode, encode_id, with_for_update=True)
+    _require_state(encode, states)
+    return encode
+
+
+def _require_state(encode: Encode, states: tuple[str, ...]) -> None:
+    if encode.is_over and encode.state != "failed":
+        raise IllegalMove("another encode took its place")
     if encode.state not in states:
         raise IllegalMove(f"the encode is {encode.state}")
-    return encode

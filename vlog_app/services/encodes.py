@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from sqlalchemy import select, tuple_
@@ -9,15 +10,36 @@ from sqlalchemy.orm import Session
 
 from ..models import Encode, Rendition, Segment, Video
 from .events import EventKind, record, was_ready
+from .generations import plays
+
+UNTOUCHED = "What viewers get is kept as it was; the unfinished encode is cleared away."
 
 
 def end_encode(session: Session, encode: Encode, state: str, code: str, message: str, now: datetime) -> None:
-    encode.state, encode.error_code, encode.error_message = state, code, message[:500]
-    encode.finished_at = now
+    encode.state, encode.error_code, encode.finished_at = state, code, now
+    encode.error_message = message[:500]
+    if not plays(session, encode):
+        encode.error_message = _about_one_beside(message)
+        return  # viewers have another one
     video = session.get_one(Video, encode.video_id)
     # A finished film of which a part could not be made again goes on playing without that part.
     video.state = "viewable" if was_ready(session, encode.video_id) else "failed"
     video.error_code, video.error_message = code, message[:500]
+
+
+def _about_one_beside(message: str) -> str:
+    """Nothing is kept of an encode that was made beside another, and nothing is lost."""
+    sentences = [each for each in re.split(r"(?<=\.) ", message) if "kept" not in each]
+    return f"{' '.join(sentences)[:350]} {UNTOUCHED}".strip()
+
+
+def begin_again(session: Session, encode: Encode) -> None:
+    """It goes on after it had ended."""
+    encode.state, encode.finished_at, encode.paused_at = "encoding", None, None
+    encode.error_code = encode.error_message = None
+    if plays(session, encode):
+        video = session.get_one(Video, encode.video_id)
+        video.state, video.error_code, video.error_message = "processing", None, None
 
 
 def update_viewable(session: Session, encode: Encode, now: datetime) -> None:
@@ -25,8 +47,9 @@ def update_viewable(session: Session, encode: Encode, now: datetime) -> None:
     if encode.state != "encoding" or not _has_begun(session, encode):
         return
     encode.state = "viewable"
-    session.get_one(Video, encode.video_id).state = "viewable"
-    record(session, encode.video_id, EventKind.VIEWABLE, now)
+    if plays(session, encode):
+        session.get_one(Video, encode.video_id).state = "viewable"
+        record(session, encode.video_id, EventKind.VIEWABLE, now)
 
 
 def _has_begun(session: Session, encode: Encode) -> bool:

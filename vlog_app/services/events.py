@@ -21,17 +21,18 @@ class EventKind(StrEnum):
     SEGMENT = "segment"  # data: rendition, index
     RENDITION = "rendition"  # a rendition is whole; data: rendition
     VIEWABLE = "viewable"
-    READY = "ready"
+    READY = "ready"  # data: generation, of one that took another's place
     LOST = "lost"  # a worker vanished with a lease; data: worker, kept
     TROUBLE = "trouble"  # an attempt failed and is tried again; data: message, wait_s
     FAILED = "failed"  # for good; data: message
     DEMAND = "demand"  # a viewer asked for a part that is not made; data: segment
-    CANCELLED = "cancelled"
+    CANCELLED = "cancelled"  # data: generation, of one that was made beside another
     RETRIED = "retried"
     PAUSED = "paused"
     RESUMED = "resumed"
     PRIORITY = "priority"  # data: priority, a word
     UNCOPIED = "uncopied"  # the source could not be copied, its rung is encoded; data: rendition
+    AGAIN = "again"  # it is encoded again, beside what plays; data: generation, renditions
     EDITED = "edited"
     POSTER = "poster"
 

@@ -23,6 +23,7 @@ from ..storage import fsync_dir
 from .clock import database_now
 from .encodes import update_viewable
 from .events import EventKind, record
+from .generations import folder_of
 from .media_files import video_folder
 from .queue import hold_lease
 from .tarballs import Unpacked
@@ -64,13 +65,12 @@ def take_rendition(claim: Claim, files: ForeignFiles, facts: ForeignFacts) -> bo
         rendition = _rendition(session, encode, files.name)
         if rendition.is_foreign:
             return False
-        video = session.get_one(Video, job.video_id)
-        _place(files, video_folder(settings().videos_dir, video))
+        _place(files, folder_of(session, encode))
         _describe(rendition, files, facts)
         _put_in_order(session, encode)
         session.get_one(Attempt, job.attempt_id).segments_done += len(files.segments)
         now = database_now(session)
-        record(session, video.id, EventKind.RENDITION, now, rendition=rendition.name)
+        record(session, encode.video_id, EventKind.RENDITION, now, rendition=rendition.name)
         update_viewable(session, encode, now)
         return True
 

@@ -262,7 +262,8 @@ def read_grid(video_id: int, generation: int, now: datetime) -> Grid | None:
     attempts = _attempts(encode.id)
     made = _segments([row.id for row in renditions])
     rows = tuple(
-        _row(plan, rendition, made.get(rendition.id, []), attempts, jobs) for rendition in renditions
+        _row(plan, rendition, made.get(rendition.id, []), attempts, jobs, is_done=encode.state == "done")
+        for rendition in renditions
     )
     return Grid(
         encode_id=encode.id,
@@ -292,14 +293,21 @@ def _segments(rendition_ids: list[int]) -> dict[int, list[Any]]:
 
 
 def _row(
-    plan: EncodePlan, rendition: Rendition, made: list[Any], attempts: dict[int, Attempt], jobs: Any
+    plan: EncodePlan,
+    rendition: Rendition,
+    made: list[Any],
+    attempts: dict[int, Attempt],
+    jobs: Any,
+    *,
+    is_done: bool,
 ) -> Row:
     """One that was cut elsewhere is shown on the plan's grid: all of it is there."""
     cells = plan.segment_count if rendition.is_foreign else rendition.planned_segments
     states = [CellState.WAITING] * cells
     fractions: dict[int, float] = {}
     if rendition.index is not None:
-        states = [CellState.DONE] * cells
+        was_kept = rendition.taken_from is not None and not is_done
+        states = [CellState.KEPT if was_kept else CellState.DONE] * cells
     for segment in made:
         attempt = attempts.get(segment.attempt_id)
         was_kept = attempt is not None and attempt.outcome in KEPT_OUTCOMES

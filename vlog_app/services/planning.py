@@ -21,12 +21,23 @@ from .places import current_turn
 
 
 def plan_encode(session: Session, video: Video, source: Source) -> Encode:
-    """Write down the plan of a video's encode and queue its jobs. Call inside a transaction; the video is flushed.
-
-    Raises SourceUnreadable when no plan can be made of this source.
+    """Write down the plan of a video's first encode and queue its jobs. Call inside a transaction; the video is
+    flushed. Raises SourceUnreadable when no plan can be made of this source.
     """
+    plan = plan_today(source)
+    now = database_now(session)
+    encode = add_encode(session, video, plan, video.generation, now)
+    queue_drafts(session, encode, draft_jobs(plan, settings().split_seconds), now)
+    video.state = "processing"
+    video.duration_s = plan.duration_s
+    record(session, video.id, EventKind.UPLOADED, now)
+    return encode
+
+
+def plan_today(source: Source) -> EncodePlan:
+    """What would be made of this source by the settings of today. Raises SourceUnreadable."""
     config = settings()
-    plan = make_plan(
+    return make_plan(
         source,
         segment_s=config.hls_segment_duration,
         preset=config.x264_preset,
@@ -36,16 +47,21 @@ def plan_encode(session: Session, video: Video, source: Source) -> Encode:
             h264_too=config.h264_fallback,
         ),
     )
-    now = database_now(session)
-    encode = Encode(video_id=video.id, generation=video.generation, plan=plan.to_json(), created_at=now)
-    encode.priority = Priority.NORMAL
+
+
+def add_encode(session: Session, video: Video, plan: EncodePlan, generation: int, now: datetime) -> Encode:
+    """An encode of which nothing is made, with its renditions."""
+    encode = Encode(
+        video_id=video.id,
+        generation=generation,
+        plan=plan.to_json(),
+        priority=int(Priority.NORMAL),
+        created_at=now,
+    )
     session.add(encode)
     session.flush()
     session.add_all(_renditions(encode, plan))
-    _queue(session, encode, draft_jobs(plan, settings().split_seconds), now)
-    video.state = "processing"
-    video.duration_s = plan.duration_s
-    record(session, video.id, EventKind.UPLOADED, now)
+    session.flush()
     return encode
 
 
@@ -65,7 +81,7 @@ def _renditions(encode: Encode, plan: EncodePlan) -> list[Rendition]:
     ]
 
 
-def _queue(session: Session, encode: Encode, drafts: Iterable[JobDraft], now: datetime) -> None:
+def queue_drafts(session: Session, encode: Encode, drafts: Iterable[JobDraft], now: datetime) -> None:
     """Pieces that nobody waits for take turns with those of other films, in film order."""
     turns = {rank: itertools.count(current_turn(session, encode, rank)) for rank in TAKES_TURNS}
     for draft in drafts:
@@ -95,15 +111,22 @@ def queue_storyboard(session: Session, job: Job, now: datetime) -> None:
     if job.kind not in (ENCODE, COPY):
         return
     encode = session.get_one(Encode, job.encode_id)
-    plan = EncodePlan.from_json(encode.plan)
-    lowest = session.scalars(
-        select(Rendition).where(Rendition.encode_id == encode.id, Rendition.name == plan.lowest.name)
-    ).one()
-    exists = session.scalar(select(Job.id).where(Job.encode_id == encode.id, Job.kind == STORYBOARD))
-    is_whole = lowest.done_segments == lowest.planned_segments and not lowest.is_foreign
-    if is_whole and exists is None:
-        draft = JobDraft(STORYBOARD, Rank.STORYBOARD, Chunk(0, plan.segment_count), ())
-        session.add(new_job(encode, draft, now))
+    if wants_storyboard(session, encode):
+        whole = Chunk(0, EncodePlan.from_json(encode.plan).segment_count)
+        session.add(new_job(encode, JobDraft(STORYBOARD, Rank.STORYBOARD, whole, ()), now))
+
+
+def wants_storyboard(session: Session, encode: Encode) -> bool:
+    """Its lowest rung is whole and of this encode, and neither it nor a former one has made the pictures."""
+    name = EncodePlan.from_json(encode.plan).lowest.name
+    query = select(Rendition).where(Rendition.encode_id == encode.id, Rendition.name == name)
+    lowest = session.scalars(query).one()
+    is_whole = lowest.done_segments == lowest.planned_segments
+    if not is_whole or lowest.is_foreign or lowest.taken_from is not None:
+        return False
+    exists = select(Job.id).where(Job.encode_id == encode.id, Job.kind == STORYBOARD)
+    has_one = encode.generation > 1 and session.get_one(Video, encode.video_id).storyboard_version > 0
+    return session.scalar(exists) is None and not has_one
 
 
 def forget_grid(session: Session, encode: Encode) -> None:
@@ -126,5 +149,5 @@ def encode_instead_of_copy(session: Session, job: Job, now: datetime) -> None:
     rendition.done_segments, rendition.size_bytes, rendition.codecs, rendition.inits = 0, 0, None, []
     rendition.max_bitrate_bps = plan.rendition(name).max_bitrate_bps
     pieces = chunks(plan, settings().split_seconds)
-    _queue(session, encode, (JobDraft(ENCODE, Rank.BULK, chunk, (name,)) for chunk in pieces), now)
+    queue_drafts(session, encode, (JobDraft(ENCODE, Rank.BULK, chunk, (name,)) for chunk in pieces), now)
     session.delete(job)

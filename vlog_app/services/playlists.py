@@ -119,9 +119,14 @@ class Availability:
         return next((row for row in self.rows if row.rendition.name == name), None)
 
 
-def load_availability(session: Session, video: Video) -> Availability | None:
-    """The generation viewers get, in three queries."""
-    query = select(Encode).where(Encode.video_id == video.id, Encode.generation == video.generation)
+def load_availability(session: Session, video: Video, generation: int | None = None) -> Availability | None:
+    """The generation viewers get, or one that they got until a while ago, in three queries."""
+    query = select(Encode).where(Encode.video_id == video.id)
+    if generation in (None, video.generation):
+        query = query.where(Encode.generation == video.generation)
+    else:
+        former = Encode.superseded_at.is_not(None), Encode.retired_at.is_(None)
+        query = query.where(Encode.generation == generation, *former)
     encode = session.scalars(query).first()
     if encode is None:
         return None
@@ -150,10 +155,10 @@ def _folded(rendition: Rendition) -> Row:
     return Row(rendition, dict(enumerate(durations)), dict(enumerate(sizes)), dict(enumerate(inits)))
 
 
-def master_text(made: Availability, *, timeline: str | None, suffix: bool = True) -> str:
+def master_text(made: Availability, *, timeline: str | None, suffix: bool = True, prefix: str = "") -> str:
     """Our player gets every planned rung at once; others get a rung once its first chunk is in.
 
-    `suffix` adds the generation to URLs; files on disk do without.
+    `suffix` adds the generation to URLs; files on disk do without. `prefix`: where the playlists lie.
     """
     query = _query(made, timeline) if suffix else ""
     audio = [row for row in made.playable if not row.rendition.is_rung]
@@ -173,6 +178,9 @@ def master_text(made: Availability, *, timeline: str | None, suffix: bool = True
         lines = [_audio_line(made, row, query, is_own=True) for row in video[:1] if audio] + lines
     if timeline != FULL and is_growing:
         variants = [replace(variant, peak_bps=most_bps(variant.peak_bps, made.plan)) for variant in variants]
+    if prefix:
+        variants = [replace(variant, uri=prefix + variant.uri) for variant in variants]
+        lines = [replace(line, uri=line.uri and prefix + line.uri) for line in lines]
     return master_playlist(variants, lines, is_independent=all(row.is_independent for row in made.playable))
 
 

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from encoder.model import EncodePlan
 from encoder.names import CMAF, init_name, playlist_name, segment_name
 from jobs.layout import ESSENTIAL
 from jobs.states import AttemptOutcome, JobState
 
-from ..config import settings
 from ..extensions import db, transaction
 from ..models import Attempt, Encode, Job, Rendition, Segment, Video
 from ..storage import write_atomic
 from .clock import database_now
 from .events import EventKind, record
+from .generations import folder_of, live_encode
 from .manifest import manifest_text
-from .media_files import video_folder
 from .playlists import Availability, Row, availability_of, master_text, media_text
-from .queue import give_up, redo_jobs
+from .queue import give_up, redo_jobs, stop_jobs
 from .samples import Cell, HandedIn, damaged_segments, handed_in
+from .taking_over import take_over
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ MASTER, MANIFEST = "master.m3u8", "manifest.mpd"
 MAX_REDOS = 1  # how often a job is done again because of what became of its segments
 LIVE = ("encoding", "viewable", "publishing")
 VANISHED = "Finished parts of this film have gone from the disk."
+BROKEN = "{names} was to stay as it is, but parts of it are gone or damaged. Encode it again as well."
 
 
 def publish_finished() -> int:
@@ -51,25 +54,30 @@ def _finished(session: Session) -> list[int]:
 def publish_encode(encode_id: int) -> bool:
     """False when something is missing or damaged: then that is made again, once.
 
-    1. every planned segment has a row, and its file has the size the row says
-    2. samples of every rendition are decoded: right size, right time, sound with the picture
-    3. playlists are written to disk, so that the folder also plays by itself
-    4. one transaction folds the segment rows, ends the encode, and makes the video ready
+    1. files of rungs that are taken over from a former generation get a second name
+    2. every planned segment has a row, and its file has the size the row says
+    3. samples of every rendition are decoded: right size, right time, sound with the picture
+    4. playlists are written to disk, so that the folder also plays by itself
+    5. one transaction folds the segment rows, ends the encode, and makes it the one that viewers get
     """
     seen = handed_in(db.session(), encode_id)
     made = availability_of(db.session(), db.session().get_one(Encode, encode_id))
     if made.is_whole:
         return False
-    video = db.session().get_one(Video, made.encode.video_id)
-    folder = video_folder(settings().videos_dir, video)
+    folder = folder_of(db.session(), made.encode)
+    take_over(db.session(), made, folder)
     if missing := missing_segments(made, folder):
         _make_again(encode_id, missing, seen, VANISHED)
         return False
     if found := damaged_segments(made, folder, seen):
         _make_again(encode_id, {(each.rendition, each.index) for each in found}, seen, found[0].sentence)
         return False
-    _write_playlists(replace(made, is_whole=True), folder)
-    return _make_ready(encode_id)
+    made = replace(made, is_whole=True)
+    _write_playlists(made, folder)
+    if not _make_ready(encode_id):
+        return False
+    _point_to(made, folder)
+    return True
 
 
 def missing_segments(made: Availability, folder: Path) -> set[tuple[str, int]]:
@@ -106,10 +114,18 @@ def _make_again(encode_id: int, cells: set[Cell], seen: dict[Cell, HandedIn], wh
         if encode.state not in LIVE:
             return  # it was cancelled meanwhile
         now = database_now(session)
+        if taken := sorted({name for name, _ in cells} & _taken_over(session, encode_id)):
+            give_up(session, encode, "taken_rung_broken", BROKEN.format(names=", ".join(taken)), now)
+            return
         redone = redo_jobs(session, encode, _drop(session, encode_id, cells, seen), now)
         if _most_finishes(session, redone) > MAX_REDOS:
             sentence = f"{why} Making it again did not help. Everything else is kept; try again."
             give_up(session, encode, "output_damaged", sentence, now)
+
+
+def _taken_over(session: Session, encode_id: int) -> set[str]:
+    taken = Rendition.encode_id == encode_id, Rendition.taken_from.is_not(None)
+    return set(session.scalars(select(Rendition.name).where(*taken)))
 
 
 def _drop(session: Session, encode_id: int, cells: set[Cell], seen: dict[Cell, HandedIn]) -> set[Cell]:
@@ -148,16 +164,39 @@ def _make_ready(encode_id: int) -> bool:
         if encode.state not in LIVE:
             return False  # somebody else was first, or it was cancelled meanwhile
         now = database_now(session)
+        video = session.get_one(Video, encode.video_id, with_for_update=True)
+        if encode.is_over or encode.generation < video.generation:
+            return False  # a later one plays
         for row in availability_of(session, encode).rows:
-            if not row.is_foreign:
+            if row.rendition.index is None:
                 _fold(session, row.rendition)
             row.rendition.peak_bps, row.rendition.average_bps = row.peak_bps, row.average_bps
         encode.state, encode.finished_at = "done", now
-        video = session.get_one(Video, encode.video_id)
+        beside = {"generation": encode.generation} if _supersede(session, video, encode, now) else {}
         video.state, video.generation = "ready", encode.generation
+        video.duration_s = EncodePlan.from_json(encode.plan).duration_s
         video.error_code = video.error_message = None
-        record(session, video.id, EventKind.READY, now)
+        record(session, video.id, EventKind.READY, now, **beside)
         return True
+
+
+def _supersede(session: Session, video: Video, encode: Encode, now: datetime) -> bool:
+    """The encode that played until now is to go, when another one takes its place."""
+    former = live_encode(session, video)
+    if former is None or former.id == encode.id:
+        return False
+    stop_jobs(session, former.id, now)
+    former.superseded_at = now
+    if former.state != "done":
+        former.state, former.finished_at = "cancelled", former.finished_at or now
+    return True
+
+
+def _point_to(made: Availability, folder: Path) -> None:
+    """The folder of the video plays by itself too, whichever generation lies in it."""
+    if folder.name == f"g{made.encode.generation}":
+        text = master_text(made, timeline="full", suffix=False, prefix=f"{folder.name}/")
+        write_atomic(folder.parent / MASTER, text.encode())
 
 
 def _fold(session: Session, rendition: Rendition) -> None:

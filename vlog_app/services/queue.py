@@ -31,14 +31,14 @@ from jobs.states import AttemptOutcome, JobState, Move, Verdict, sources_of, tar
 
 from ..config import settings
 from ..extensions import db, news_of, transaction
-from ..models import Attempt, Encode, Job, Video
+from ..models import Attempt, Encode, Job
 from ..models.types import table_of
 from . import wakeup
 from .at_work import note_device
 from .candidates import find_candidate, look
 from .claims import open_attempt, read_offer, require_whole
 from .clock import database_now
-from .encodes import end_encode, update_viewable
+from .encodes import begin_again, end_encode, update_viewable
 from .events import EventKind, record
 from .folding import jobs_to_fold, jobs_to_unfold, whole_job
 from .places import put_in_place
@@ -277,6 +277,8 @@ def _fail_for_good(session: Session, job: Job, failure: Failure, used: int, now:
 
 def take_up_again(session: Session, encode: Encode, now: datetime) -> None:
     """Go on with an encode that ended unfinished, from what is done, with all attempts given back."""
+    if encode.is_over:
+        return  # its files have gone, or another one plays
     for job in session.scalars(select(Job).where(Job.encode_id == encode.id)):
         job.attempts_used = 0
         if job.kind not in (*GRID_KINDS, WHOLE):
@@ -298,10 +300,7 @@ def _requeue(session: Session, job: Job, now: datetime) -> bool:
 
 def reopen_encode(session: Session, encode: Encode, now: datetime) -> None:
     """The encode goes on: its jobs stand in the queue where their priority puts them."""
-    encode.state, encode.finished_at, encode.paused_at = "encoding", None, None
-    encode.error_code = encode.error_message = None
-    video = session.get_one(Video, encode.video_id)
-    video.state, video.error_code, video.error_message = "processing", None, None
+    begin_again(session, encode)
     put_in_place(session, encode)
     update_viewable(session, encode, now)
 
@@ -322,7 +321,7 @@ def give_up(session: Session, encode: Encode, code: str, message: str, now: date
     """The encode fails for good; a person may retry it."""
     stop_jobs(session, encode.id, now)
     end_encode(session, encode, "failed", code, message, now)
-    record(session, encode.video_id, EventKind.FAILED, now, message=message)
+    record(session, encode.video_id, EventKind.FAILED, now, message=encode.error_message)
 
 
 # --- the guarded update --------------------------------------------------------------------------------------

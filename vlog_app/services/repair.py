@@ -6,6 +6,7 @@ decode are forgotten, and the jobs that made them run once more; everything else
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select
@@ -20,7 +21,7 @@ from ..models import Encode, Job, Rendition, Segment, Video
 from .clock import database_now
 from .control import STOPPED, UNFINISHED
 from .events import EventKind, record
-from .media_files import video_folder
+from .generations import AT_WORK, encode_beside, folder_of
 from .places import put_in_place
 from .playlists import availability_of
 from .publish import missing_segments
@@ -43,6 +44,7 @@ def make_again(encode_id: int, names: frozenset[str] | None, priority: Priority 
     if encode.state == "done":
         _require_source(session, encode)
         broken = {cell for cell in _broken_cells(session, encode) if cell[0] in wanted}
+        _require_own(planned, broken)
         return _reopen(encode_id, broken, priority) if broken else []
     return _go_on(encode_id, wanted, priority)
 
@@ -53,9 +55,18 @@ def _require_source(session: Session, encode: Encode) -> None:
         raise IllegalMove("the source file is gone")
 
 
+def _require_own(planned: Sequence[Rendition], broken: set[Cell]) -> None:
+    """The jobs that made a rung taken over were those of another encode."""
+    taken = {row.name for row in planned if row.taken_from is not None}
+    if names := sorted({name for name, _ in broken} & taken):
+        raise IllegalMove(
+            f"parts of {', '.join(names)} are broken, which was taken over from a former encode; encode it again"
+        )
+
+
 def _broken_cells(session: Session, encode: Encode) -> set[Cell]:
     made = availability_of(session, encode)
-    folder = video_folder(settings().videos_dir, session.get_one(Video, encode.video_id))
+    folder = folder_of(session, encode)
     if missing := missing_segments(made, folder):
         return missing
     return {(found.rendition, found.index) for found in damaged_segments(made, folder, {})}
@@ -85,8 +96,7 @@ def _unfinished(session: Session, encode_id: int, wanted: frozenset[str]) -> lis
 def _reopen(encode_id: int, broken: set[Cell], priority: Priority | None) -> list[str]:
     with transaction() as session:
         encode = session.get_one(Encode, encode_id, with_for_update=True)
-        if encode.state != "done":
-            raise IllegalMove(f"the encode is {encode.state}")
+        _require_alone(session, encode)
         now = database_now(session)
         _unfold(session, encode, broken, now)
         if not redo_jobs(session, encode, broken, now):
@@ -97,10 +107,19 @@ def _reopen(encode_id: int, broken: set[Cell], priority: Priority | None) -> lis
         return _unfinished(session, encode_id, frozenset(name for name, _ in broken))
 
 
+def _require_alone(session: Session, encode: Encode) -> None:
+    video = session.get_one(Video, encode.video_id, with_for_update=True)
+    beside = encode_beside(session, video)
+    if beside is not None and beside.state in AT_WORK:
+        raise IllegalMove("the film is being encoded again")
+    if encode.state != "done" or encode.is_over:
+        raise IllegalMove(f"the encode is {encode.state}")
+
+
 def _unfold(session: Session, encode: Encode, broken: set[Cell], now: datetime) -> None:
     """The index of a published rendition becomes rows again, without what is broken."""
     makers = _makers(session, encode.id)
-    grid = Rendition.encode_id == encode.id, Rendition.origin == "grid"
+    grid = Rendition.encode_id == encode.id, Rendition.origin == "grid", Rendition.taken_from.is_(None)
     for rendition in session.scalars(select(Rendition).where(*grid)):
         index = rendition.index or {"durations": [], "sizes": [], "sha256": []}
         inits = index.get("inits") or [0] * len(index["sizes"])

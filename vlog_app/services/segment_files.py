@@ -9,10 +9,9 @@ from sqlalchemy import select
 from encoder.names import CMAF, init_name, segment_name
 from jobs.contract import Claim, Refused, SegmentFile
 
-from ..config import settings
 from ..extensions import db
-from ..models import Job, Rendition, Segment, Video
-from .media_files import video_folder
+from ..models import Encode, Job, Rendition, Segment
+from .generations import folder_of
 
 
 def finished_segments(claim: Claim, name: str) -> list[SegmentFile]:
@@ -40,7 +39,8 @@ def _rendition_of(claim: Claim, name: str) -> Rendition:
 
 
 def _folder_of(claim: Claim) -> Path:
-    return video_folder(settings().videos_dir, db.session.get_one(Video, claim.video_id))
+    job = db.session.get_one(Job, claim.job_id)
+    return folder_of(db.session(), db.session.get_one(Encode, job.encode_id))
 
 
 def _file(claim: Claim, folder: Path, name: str, index: int, inits: dict[int, int]) -> SegmentFile:

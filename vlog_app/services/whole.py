@@ -21,14 +21,14 @@ from jobs.states import JobState
 
 from ..config import settings
 from ..extensions import db, transaction
-from ..models import Attempt, Encode, Job, Rendition, Video
+from ..models import Attempt, Encode, Job, Rendition, Video, Worker
 from .candidates import has_gpu, is_gpu_idle
 from .claims import claim_of
 from .clock import database_now
 from .events import EventKind, record
 from .foreign import whole_renditions
+from .generations import current_encodes, folder_of, plays
 from .leases import NotYours
-from .media_files import video_folder
 from .playlists import availability_of
 from .publish import missing_segments
 from .queue import claim_whole_film, fail_job, finish_whole_film, hold_lease, renew_lease
@@ -101,12 +101,36 @@ def _is_offered(session: Session, worker: WorkerInfo, job_id: int | None) -> boo
         if encode is None or not may_take(session, standing):
             return False
         now, row = standing.now, standing.row
+        if _is_for_the_grid(session, encode) and _own_workers(session, now):
+            return False
         is_new = now - encode.created_at < timedelta(seconds=settings().gpu_head_start)
         if is_new and not (row and has_gpu(row)) and is_gpu_idle(session, worker.id, now):
             raise WaitsForGpu
         return True
     finally:
         session.rollback()
+
+
+def _is_for_the_grid(session: Session, encode: Encode) -> bool:
+    """A film that was cut elsewhere is encoded again to become one of ours."""
+    if plays(session, encode):
+        return False
+    query = (
+        current_encodes()
+        .join(Rendition, Rendition.encode_id == Encode.id)
+        .where(
+            Video.id == encode.video_id, Encode.generation == Video.generation, Rendition.origin == "foreign"
+        )
+    )
+    return session.scalars(query.limit(1)).first() is not None
+
+
+def _own_workers(session: Session, now: datetime) -> bool:
+    """Is there a worker that knows parts of a film, and takes work?"""
+    since = now - timedelta(minutes=settings().worker_offline_threshold)
+    here = Worker.heartbeat_at > since, Worker.stopped_at.is_(None), Worker.paused_at.is_(None)
+    query = select(Worker).where(*here, Worker.drain_requested_at.is_(None))
+    return any(worker.facts for worker in session.scalars(query))
 
 
 def _candidates(session: Session, job_id: int | None) -> Select[Encode]:
@@ -270,8 +294,9 @@ def standing(job_id: int, worker_id: str) -> Standing:
     _require_known(session, job, worker_id)
     assert job is not None
     video = session.get_one(Video, job.video_id)
-    made = availability_of(session, session.get_one(Encode, job.encode_id))
-    lost = sorted(missing_segments(made, video_folder(settings().videos_dir, video)))
+    encode = session.get_one(Encode, job.encode_id)
+    made = availability_of(session, encode)
+    lost = sorted(missing_segments(made, folder_of(session, encode)))
     present = [row.rendition.name for row in made.rows if row.is_foreign]
     return Standing(
         job_id, video.id, video.slug, video.state, job.state == JobState.DONE, tuple(present),

@@ -9,14 +9,36 @@ def register(app: Flask) -> None:
     """Wires the surface: the guard first, so that nothing is ever registered without it."""
     from ...services import fleet_watch
     from ...services import live as live_hub
-    from . import api, auth, live, queue, queue_api, uploads, videos, workers, workers_api, workers_live
+    from . import (
+        api,
+        auth,
+        live,
+        queue,
+        queue_api,
+        reencode,
+        shell,
+        uploads,
+        videos,
+        workers,
+        workers_api,
+        workers_live,
+    )
     from .blueprint import blueprint
 
     auth.init_app(app)
     live_hub.init_app(app)
     fleet_watch.init_app(app)
     live.init_app(app)
-    for module in (live, queue, videos, workers, workers_live):  # their routes hang on the one blueprint
+    parts = (
+        live,
+        queue,
+        reencode,
+        shell,
+        videos,
+        workers,
+        workers_live,
+    )  # their routes hang on the one blueprint
+    for module in parts:
         assert module.blueprint is blueprint
     app.register_blueprint(blueprint)
     app.register_blueprint(uploads.blueprint)

@@ -8,10 +8,13 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import Select, select
 
+from jobs.layout import Priority
+
 from ...config import settings
 from ...errors import Problem
 from ...extensions import db, limiter
 from ...models import Video
+from ...services.generations import encode_beside
 from ...services.grid import read_grid
 from .forms import take_form
 from .uploads import idempotency_key
@@ -62,8 +65,25 @@ def get_video(video_id: int) -> Response:
         "error_message": video.error_message,
         "source_filename": video.source_name,
         "progress_percent": grid.percent if grid else 0,
+        "reencode": _beside(video),
     }
     return jsonify(_as_json(video) | more)
+
+
+def _beside(video: Video) -> dict[str, Any] | None:
+    """A new encode that is made, or failed, while viewers get the former one."""
+    encode = encode_beside(db.session(), video)
+    if encode is None:
+        return None
+    grid = read_grid(video.id, encode.generation, datetime.now(UTC))
+    return {
+        "generation": encode.generation,
+        "status": "failed" if encode.state == "failed" else "processing",
+        "qualities": encode.rungs or [row["name"] for row in encode.plan["renditions"]],
+        "priority": Priority(encode.priority).word,
+        "progress_percent": grid.percent if grid else 0,
+        "error_message": encode.error_message,
+    }
 
 
 def _newest(status: str | None) -> Select[Video]:

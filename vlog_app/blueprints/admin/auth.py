@@ -12,6 +12,7 @@ from ...services import admin_sessions
 from ...services.admin_sessions import SignIn, utc_now
 from . import queries
 from .blueprint import blueprint
+from .shell import Shell
 
 COOKIE = "vlog_admin"
 FRAME_CACHE_S = 3600
@@ -230,4 +231,4 @@ def init_app(app: Flask) -> None:
 
 def _shell_context() -> dict[str, object]:
     """The admin shell's facts; only asked for by pages that show the shell."""
-    return {"shell": queries.Shell(signed_in=g.get("signed_in", False))}
+    return {"shell": Shell(signed_in=g.get("signed_in", False))}

@@ -140,7 +140,7 @@ def _add_waiting(columns: dict[DeviceKind, Column], preferred: DeviceKind) -> No
             lane.films.append(_waiting(row, rungs.get(row.encode_id, [])))
 
 
-def _waiting_query() -> Select[Video, int, int, datetime | None, int, str]:
+def _waiting_query() -> Select[Video, int, int, datetime | None, bool, int, str]:
     """Films with jobs that wait, in the order in which their first one will be taken; the paused last."""
     chunks = func.count(Job.id).filter(Job.kind == ENCODE)
     return (
@@ -149,6 +149,7 @@ def _waiting_query() -> Select[Video, int, int, datetime | None, int, str]:
             Encode.id.label("encode_id"),
             Encode.priority,
             Encode.paused_at,
+            (Encode.generation > Video.generation).label("is_again"),
             chunks.label("chunks"),
             func.min(Job.kind).label("other"),
         )
@@ -173,11 +174,13 @@ def _open_rungs(encode_ids: list[int]) -> dict[int, list[str]]:
     return names
 
 
-def _waiting(row: Row[Video, int, int, datetime | None, int, str], rungs: list[str]) -> Waiting:
-    video, _, priority, paused_at, chunks, other = row
+def _waiting(row: Row[Video, int, int, datetime | None, bool, int, str], rungs: list[str]) -> Waiting:
+    video, _, priority, paused_at, is_again, chunks, other = row
     words = OTHER_WORK.get(other, other)
     if chunks:
         words = f"{_rungs(rungs)}, {chunks} {'chunk' if chunks == 1 else 'chunks'}"
+    if is_again:
+        words = f"again: {words}"
     return Waiting(
         video.id, video.title, links.poster_url(video), Priority(priority), paused_at is not None, words
     )
@@ -186,7 +189,7 @@ def _waiting(row: Row[Video, int, int, datetime | None, int, str], rungs: list[s
 def _stopped() -> tuple[int, tuple[Stopped, ...]]:
     query = (
         select(Video.id, Video.title, Encode.error_message)
-        .join(Encode, (Encode.video_id == Video.id) & (Encode.generation == Video.generation))
+        .join(Encode, (Encode.video_id == Video.id) & (Encode.generation >= Video.generation))
         .where(Encode.state == "failed", Video.deleted_at.is_(None))
     )
     number = db.session.scalar(select(func.count()).select_from(query.subquery())) or 0

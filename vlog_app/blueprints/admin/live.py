@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...config import settings
@@ -21,6 +21,7 @@ from ...extensions import db, limiter
 from ...models import Encode, Rendition, Video
 from ...services import admin_sessions
 from ...services.events import EventKind
+from ...services.generations import AT_WORK
 from ...services.grid import AUDIO_WEIGHT, whole_percent
 from ...services.live import Change, HubFull, Subscription, hub
 from .auth import COOKIE
@@ -191,22 +192,29 @@ class VideoStream(Stream):
 
 
 def read_progress(wanted: frozenset[int] | None) -> dict[str, dict[str, Any]]:
-    """The numbers existing clients read. Without ids: what is not finished."""
+    """The numbers existing clients read, of a new encode while one is made. Without ids: what is not finished."""
+    shown = or_(
+        Encode.generation == Video.generation,
+        and_(Encode.generation > Video.generation, Encode.state.in_(AT_WORK)),
+    )
     query = (
         select(Video, Encode, Rendition)
-        .join(Encode, (Encode.video_id == Video.id) & (Encode.generation == Video.generation))
+        .join(Encode, and_(Encode.video_id == Video.id, shown))
         .join(Rendition, Rendition.encode_id == Encode.id)
         .where(Video.deleted_at.is_(None))
-        .order_by(Video.id, Rendition.position)
+        .order_by(Video.id, Encode.generation.desc(), Rendition.position)
     )
     query = query.where(Encode.finished_at.is_(None)) if wanted is None else query.where(Video.id.in_(wanted))
     grouped: dict[int, tuple[Video, Encode, list[Rendition]]] = {}
     for video, encode, rendition in db.session.execute(query):
-        grouped.setdefault(video.id, (video, encode, []))[2].append(rendition)
+        newest = grouped.setdefault(video.id, (video, encode, []))
+        if newest[1] is encode:
+            newest[2].append(rendition)
     return {str(video_id): _progress(*found) for video_id, found in grouped.items()}
 
 
 def _progress(video: Video, encode: Encode, renditions: list[Rendition]) -> dict[str, Any]:
+    is_beside = encode.generation != video.generation
     weights = [row.width * row.height or AUDIO_WEIGHT for row in renditions]
     done = sum(row.done_segments * weight for row, weight in zip(renditions, weights, strict=True))
     planned = sum(row.planned_segments * weight for row, weight in zip(renditions, weights, strict=True))
@@ -217,7 +225,7 @@ def _progress(video: Video, encode: Encode, renditions: list[Rendition]) -> dict
         "current_step": "transcode" if encode.finished_at is None else None,
         "progress_percent": whole_percent(done, planned),
         "qualities": [_quality(row) for row in renditions if row.is_rung],
-        "status": STATUS_WORDS.get(video.state, "failed"),
+        "status": "processing" if is_beside else STATUS_WORDS.get(video.state, "failed"),
         "last_error": video.error_message,
         "timestamp": timestamp(),
     }

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import math
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TypeVarTuple
-from urllib.parse import urlsplit
 
-from flask import request
-from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, not_, or_, select
+from sqlalchemy.orm import aliased
 
 from encoder.model import EncodePlan, Source
 from jobs.layout import Priority
 
 from ...config import settings
 from ...extensions import db
+from ...formats import time_left
 from ...models import Attempt, Encode, Event, Job, Rendition, Video
-from ...services import fleet, wakeup
 from ...services.control import UNFINISHED
+from ...services.encodes import UNTOUCHED
+from ...services.generations import AT_WORK, current_encodes
 from ...services.grid import Grid, read_grid
 from ...services.media_files import video_folder
 from ..public import links
@@ -40,63 +38,6 @@ Ts = TypeVarTuple("Ts")
 PAUSED_WORDS = "You paused it. Everything finished so far is kept."
 MOVING_STATES = ("encoding", "viewable", "publishing")
 STOPPED_STATES = ("failed", "cancelled")
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    used_bytes: int
-    total_bytes: int
-    used_pct: int
-    is_low: bool
-
-
-class Shell:
-    """What the frame around every admin page shows; each part is read when the template asks for it."""
-
-    def __init__(self, *, signed_in: bool) -> None:
-        self.signed_in = signed_in
-
-    @cached_property
-    def videos(self) -> int:
-        return db.session.scalar(select(func.count(Video.id)).where(Video.deleted_at.is_(None))) or 0
-
-    @cached_property
-    def queued(self) -> int:
-        """Films that are not finished."""
-        return db.session.scalar(select(func.count(Encode.id)).where(Encode.state.in_(UNFINISHED))) or 0
-
-    @cached_property
-    def workers(self) -> int:
-        """Those that are up."""
-        return sum(member.state.is_up for member in fleet.roster())
-
-    @cached_property
-    def storage(self) -> Storage | None:
-        try:
-            disk = shutil.disk_usage(settings().storage_path)
-        except OSError:
-            return None
-        used = disk.total - disk.free
-        is_low = disk.free < 2 * settings().storage_reserve_bytes
-        return Storage(used, disk.total, math.ceil(100 * used / disk.total), is_low)
-
-    @cached_property
-    def trouble(self) -> str | None:
-        """What does not answer, and what that means."""
-        return wakeup.trouble()
-
-    @cached_property
-    def public_url(self) -> str:
-        """The same host on the public port; behind a proxy on the standard ports, the same host."""
-        host = urlsplit(request.host_url)
-        if host.port != settings().admin_port:
-            return f"{host.scheme}://{host.hostname}/"
-        return address_of(host.scheme, host.hostname or "", settings().public_port)
-
-
-def address_of(scheme: str, host: str, port: int) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{name}:{port}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +59,11 @@ class VideoRow:
     can_retry: bool
     priority: str = ""  # of one that is not finished
     is_paused: bool = False
+    is_beside: bool = False  # all this is of a new encode, while viewers get the former one
 
     @property
     def is_live(self) -> bool:
-        return self.state in ("moving", "waiting")
+        return self.state in ("moving", "waiting") or self.is_paused
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +109,14 @@ class VideoPage:
 
     @property
     def can_cancel(self) -> bool:
-        return self.encode is not None and self.encode.state in ("planned", "encoding", "viewable")
+        return self.encode is not None and self.encode.state in UNFINISHED
+
+    @property
+    def stands(self) -> str:
+        """Differs when the buttons do."""
+        encode = self.encode
+        parts = (encode.generation, encode.state, self.row.is_paused, self.row.priority) if encode else ()
+        return "-".join(str(part) for part in (*parts, self.row.is_published))
 
     @property
     def why(self) -> str:
@@ -180,12 +129,21 @@ class VideoPage:
         return next((step for step in RULER_STEPS_S if self.video.duration_s / step <= 12), RULER_STEPS_S[-1])
 
 
+def _has_beside(states: tuple[str, ...]) -> ColumnElement[bool]:
+    beside = aliased(Encode)
+    later = beside.video_id == Video.id, beside.generation > Video.generation
+    return select(beside.id).where(*later, beside.state.in_(states)).correlate(Video).exists()
+
+
 # The tabs, and which videos each holds. `Encode` is the encode of the generation viewers get.
 TABS: dict[str, tuple[str, ColumnElement[bool] | None]] = {
     "all": ("All", None),
-    "encoding": ("Encoding", Encode.state.in_(MOVING_STATES)),
-    "waiting": ("Waiting", Encode.state == "planned"),
-    "look": ("Needs a look", or_(Encode.state.in_(STOPPED_STATES), Video.state == "failed")),
+    "encoding": ("Encoding", or_(Encode.state.in_(MOVING_STATES), _has_beside(MOVING_STATES))),
+    "waiting": ("Waiting", or_(Encode.state == "planned", _has_beside(("planned",)))),
+    "look": (
+        "Needs a look",
+        or_(Encode.state.in_(STOPPED_STATES), Video.state == "failed", _has_beside(("failed",))),
+    ),
 }
 
 
@@ -195,9 +153,8 @@ def videos_page(tab: str, search: str, page: int, now: datetime) -> VideosPage:
         Video.created_at.desc(), Video.id.desc()
     )
     found = db.session.execute(query.offset((page - 1) * PAGE_SIZE).limit(PAGE_SIZE)).all()
-    sizes = _sizes([video.id for video, _ in found])
     return VideosPage(
-        rows=tuple(_row(video, encode, sizes.get(video.id, (0, 0)), now) for video, encode in found),
+        rows=_rows([video for video, _ in found], now),
         tabs=_tabs(search),
         tab=tab,
         search=search,
@@ -208,17 +165,15 @@ def videos_page(tab: str, search: str, page: int, now: datetime) -> VideosPage:
 
 def video_row(video_id: int, now: datetime) -> VideoRow | None:
     """One line alone, for when only it changed."""
-    found = db.session.execute(_listed(select(Video, Encode), "").where(Video.id == video_id)).one_or_none()
-    if found is None:
-        return None
-    return _row(found[0], found[1], _sizes([video_id]).get(video_id, (0, 0)), now)
+    video = _known(video_id)
+    return _rows([video], now)[0] if video else None
 
 
 def video_page(video_id: int, now: datetime) -> VideoPage | None:
-    found = db.session.execute(_listed(select(Video, Encode), "").where(Video.id == video_id)).one_or_none()
-    if found is None:
+    video = _known(video_id)
+    if video is None:
         return None
-    video, encode = found
+    encode = _current([video_id]).get(video_id)
     row = _row(video, encode, _sizes([video_id]).get(video_id, (0, 0)), now)
     events = (
         select(Event)
@@ -230,13 +185,37 @@ def video_page(video_id: int, now: datetime) -> VideoPage | None:
         video=video,
         row=row,
         source=Source.from_json(video.source),
-        grid=row.grid or read_grid(video.id, video.generation, now),
+        grid=row.grid or read_grid(video.id, _shown_generation(video, encode), now),
         encode=encode,
         poster_url=links.poster_url(video),
         storyboard_url=links.storyboard_url(video),
         events=tuple(db.session.scalars(events)),
         is_damaged=_is_damaged(encode),
     )
+
+
+def _shown_generation(video: Video, encode: Encode | None) -> int:
+    """Of a new encode that failed nothing is left to show."""
+    return encode.generation if encode and encode.state in AT_WORK else video.generation
+
+
+def _known(video_id: int) -> Video | None:
+    query = select(Video).where(Video.id == video_id, Video.deleted_at.is_(None))
+    return db.session.scalars(query).one_or_none()
+
+
+def _current(video_ids: list[int]) -> dict[int, Encode]:
+    """Video -> the new encode that is made beside what plays, else what plays."""
+    found: dict[int, Encode] = {}
+    for encode in db.session.scalars(current_encodes().where(Video.id.in_(video_ids))):
+        found.setdefault(encode.video_id, encode)
+    return found
+
+
+def _rows(videos: list[Video], now: datetime) -> tuple[VideoRow, ...]:
+    ids = [video.id for video in videos]
+    encodes, sizes = _current(ids), _sizes(ids)
+    return tuple(_row(video, encodes.get(video.id), sizes.get(video.id, (0, 0)), now) for video in videos)
 
 
 def _is_damaged(encode: Encode | None) -> bool:
@@ -294,15 +273,19 @@ def _tabs(search: str) -> tuple[Tab, ...]:
 
 
 def _sizes(video_ids: list[int]) -> Mapping[int, tuple[int, int]]:
-    """Video -> (bytes of all its renditions, rungs that are whole)."""
-    whole = and_(Rendition.is_rung, not_(Rendition.done_segments < Rendition.planned_segments))
+    """Video -> (bytes of all its renditions, rungs that are whole of what viewers get)."""
+    is_watched = Encode.generation == Video.generation
+    whole = and_(is_watched, Rendition.is_rung, not_(Rendition.done_segments < Rendition.planned_segments))
+    # What is taken over is no second file.
+    own = case((or_(is_watched, Rendition.taken_from.is_(None)), Rendition.size_bytes), else_=0)
     query = (
         select(
             Encode.video_id,
-            func.coalesce(func.sum(Rendition.size_bytes), 0),
+            func.coalesce(func.sum(own), 0),
             func.count(Rendition.id).filter(whole),
         )
         .join(Rendition, Rendition.encode_id == Encode.id)
+        .join(Video, Video.id == Encode.video_id)
         .where(Encode.video_id.in_(video_ids))
         .group_by(Encode.video_id)
     )
@@ -311,9 +294,13 @@ def _sizes(video_ids: list[int]) -> Mapping[int, tuple[int, int]]:
 
 def _row(video: Video, encode: Encode | None, size: tuple[int, int], now: datetime) -> VideoRow:
     encode_state = encode.state if encode else "planned"
-    moves = encode_state in MOVING_STATES
-    grid = read_grid(video.id, video.generation, now) if moves else None
-    state, words, detail = _state_words(video, encode_state, grid, size[1])
+    is_beside = encode is not None and encode.generation != video.generation
+    moves = encode is not None and encode_state in MOVING_STATES
+    grid = read_grid(video.id, encode.generation, now) if encode and moves else None
+    if encode is not None and is_beside:
+        state, words, detail = _words_beside(encode, grid)
+    else:
+        state, words, detail = _state_words(video, encode_state, grid, size[1])
     if encode is not None and encode.paused_at is not None and state in ("moving", "waiting"):
         state, words, detail = "held", "Paused", PAUSED_WORDS
     return VideoRow(
@@ -331,21 +318,33 @@ def _row(video: Video, encode: Encode | None, size: tuple[int, int], now: dateti
         grid=grid,
         can_retry=encode_state in STOPPED_STATES,
         priority=Priority(encode.priority).word if encode and encode.state in UNFINISHED else "",
-        is_paused=encode is not None and encode.paused_at is not None,
+        is_paused=encode is not None and encode.paused_at is not None and encode_state in UNFINISHED,
+        is_beside=is_beside,
     )
+
+
+def _words_beside(encode: Encode, grid: Grid | None) -> tuple[str, str, str]:
+    """Of a new encode, while viewers get the former one."""
+    if encode.state == "failed":
+        return "failed", "New encode stopped", encode.error_message or UNTOUCHED
+    if grid is not None:
+        return "moving", f"Ready, encoded again {_so_far(grid)}", ""
+    return "waiting", "Ready", "waits to be encoded again"
+
+
+def _so_far(grid: Grid) -> str:
+    left = f", {time_left(grid.eta_s)} left" if grid.eta_s is not None else ""
+    return f"{grid.percent}%{left}"
 
 
 def _state_words(video: Video, encode_state: str, grid: Grid | None, rungs: int) -> tuple[str, str, str]:
     """Shape, word, and what stands beside it."""
-    from ...formats import time_left
-
     if encode_state == "cancelled":
         return "held", "Cancelled", "What was finished is kept. Carry on whenever you like."
     if video.state == "failed" or encode_state == "failed":
         return "failed", "Stopped", video.error_message or "What was finished is kept."
     if grid is not None:
-        left = f", {time_left(grid.eta_s)} left" if grid.eta_s is not None else ""
-        return "moving", f"{grid.percent}%{left}", ""
+        return "moving", _so_far(grid), ""
     if encode_state == "planned":
         return "waiting", "Waiting", "for a worker"
     return "done", "Ready", "1 rung" if rungs == 1 else f"{rungs} rungs"

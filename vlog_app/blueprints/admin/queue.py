@@ -16,6 +16,7 @@ from ...errors import Problem
 from ...extensions import limiter
 from ...fragments import local_path, render_block, see_other
 from ...services import control, repair, wakeup, workers
+from ...services.reencode import NotAgain
 from .blueprint import blueprint
 from .board import read_board
 
@@ -86,7 +87,7 @@ def hold_video(video_id: int, verb: str) -> Response:
 @blueprint.post("/queue/videos/<int:video_id>/check")
 def check_files(video_id: int) -> Response:
     """Look into a finished film, and make again what is missing or damaged."""
-    encode_id = control.current_encode(video_id)
+    encode_id = control.watched_encode(video_id)
     if encode_id is None:
         abort(404)
     page = url_for("admin.video", video_id=video_id)
@@ -105,6 +106,8 @@ def _act(video_id: int, verb: Callable[[int], None]) -> Response:
         abort(404)
     try:
         verb(encode_id)
+    except NotAgain:
+        return see_other(url_for("admin.choose_rungs", video_id=video_id))  # it says why not
     except IllegalMove:
         return _back(late=True)
     return _back()

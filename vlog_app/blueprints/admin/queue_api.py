@@ -1,4 +1,4 @@
-"""The queue for scripts: carry on, encode again, pause, cancel and priority of one video, as JSON."""
+"""The queue for scripts: carry on, check, encode again, pause, cancel and priority of one video, as JSON."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from jobs.states import IllegalMove
 
 from ...config import settings
 from ...errors import Problem
-from ...extensions import limiter
-from ...services import control, repair, wakeup
+from ...extensions import db, limiter
+from ...models import Encode
+from ...services import control, reencode, repair, wakeup
 
 blueprint = Blueprint("admin_queue_api", __name__, url_prefix="/api/videos/<int:video_id>")
 limiter.limit(lambda: settings().rate_limit_admin_default)(blueprint)
@@ -45,21 +46,45 @@ def set_priority(video_id: int) -> Response:
 
 @blueprint.post("/retranscode")
 def encode_again(video_id: int) -> Response:
-    """Rungs that failed, went missing or are damaged are made again. A rung that is whole is never touched."""
+    """A finished film gets a new encode beside what plays; one that is not finished goes on."""
     body = _body()
     names, priority = _qualities(body), _priority(body)
-    encode_id = _encode_of(video_id)
-    queued = _guarded(lambda: repair.make_again(encode_id, names, priority))
-    if not queued:
-        raise Problem(
-            409, "rungs_are_whole", "These rungs are whole and undamaged, so there is nothing to make again."
-        )
-    sentence = f"{', '.join(queued)} {'is' if len(queued) == 1 else 'are'} made again."
+    if not _is_finished(_watched(video_id)):
+        queued = _guarded(lambda: repair.make_again(_watched(video_id), names, priority))
+        return _done(video_id, _made(queued, "made"), qualities_queued=queued)
+    queued = _guarded(lambda: reencode.encode_again(video_id, names, priority))
+    sentence = f"{_made(queued, 'encoded again')} Viewers get what there is until all of it is whole."
     return _done(video_id, sentence, qualities_queued=queued)
 
 
+@blueprint.post("/check")
+def check_files(video_id: int) -> Response:
+    """Segments of a finished film that are missing or damaged are made again in place; what is whole is not touched."""
+    names = _qualities(_body())
+    queued = _guarded(lambda: repair.make_again(_watched(video_id), names))
+    sentence = (
+        _made(queued, "made again") if queued else "Every rung is whole and plays. Nothing was changed."
+    )
+    return _done(video_id, sentence, qualities_queued=queued)
+
+
+def _made(names: list[str], done: str) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} {done}."
+
+
+def _is_finished(encode_id: int) -> bool:
+    return db.session.get_one(Encode, encode_id).state == "done"
+
+
+def _watched(video_id: int) -> int:
+    return _known(control.watched_encode(video_id))
+
+
 def _encode_of(video_id: int) -> int:
-    encode_id = control.current_encode(video_id)
+    return _known(control.current_encode(video_id))
+
+
+def _known(encode_id: int | None) -> int:
     if encode_id is None:
         raise Problem(404, "not_found", "There is no video with this number.")
     return encode_id
@@ -68,6 +93,8 @@ def _encode_of(video_id: int) -> int:
 def _guarded(call: Callable[[], T]) -> T:
     try:
         return call()
+    except reencode.NotAgain as error:
+        raise Problem(409, error.code, str(error)) from None
     except IllegalMove as error:
         sentence = f"That is not possible now: {error}. Nothing was changed."
         raise Problem(409, "not_possible_now", sentence) from None

@@ -11,6 +11,7 @@ from jobs.states import IllegalMove
 from ...extensions import limiter
 from ...fragments import render_block, see_other
 from ...services import catalog, control
+from ...services.reencode import NotAgain
 from . import queries
 from .blueprint import blueprint
 from .words import tell
@@ -66,6 +67,16 @@ def video_encoding(video_id: int) -> str:
     return render_block("admin/video.html", "encoding", page=page, told=tell(page.events), now=_now())
 
 
+@blueprint.get("/videos/<int:video_id>/actions")
+@limiter.exempt  # asked for like the part above
+def video_actions(video_id: int) -> Response | str:
+    """The buttons; nothing when they are those that the page has."""
+    page = _page_or_404(video_id)
+    if page.stands == request.args.get("stands"):
+        return Response(status=204)
+    return render_block("admin/video.html", "actions", page=page)
+
+
 @blueprint.post("/videos/<int:video_id>/cancel")
 def cancel_encoding(video_id: int) -> Response:
     return _act(video_id, control.cancel_encode)
@@ -82,6 +93,8 @@ def _act(video_id: int, verb: queries.EncodeVerb) -> Response:
     if page.encode is not None:
         try:
             verb(page.encode.id)
+        except NotAgain:
+            return see_other(url_for("admin.choose_rungs", video_id=video_id))  # it says why not
         except IllegalMove:
             return see_other(url_for("admin.video", video_id=video_id, late=1))
     return see_other(url_for("admin.video", video_id=video_id))

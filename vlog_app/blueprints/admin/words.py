@@ -53,6 +53,15 @@ def _sentence(kind: str, data: dict[str, Any]) -> tuple[str, str, str] | None:
             )
         case EventKind.VIEWABLE:
             return "done", "", "It can be watched now, while the rest is made."
+        case EventKind.AGAIN:
+            names = [_called(str(name)) for name in data.get("renditions", [])]
+            return (
+                "moving",
+                "",
+                f"You had it encoded again: {', '.join(names)}. Viewers get what there is meanwhile.",
+            )
+        case EventKind.READY if data.get("generation"):
+            return "done", "", "The new encode is whole, and viewers get it from now on."
         case EventKind.READY:
             return "done", "", "Everything is finished and published."
         case EventKind.LOST:
@@ -77,6 +86,12 @@ def _sentence(kind: str, data: dict[str, Any]) -> tuple[str, str, str] | None:
                 "moving",
                 "",
                 f"A viewer asked for segment {int(data.get('segment', 0)) + 1}: it goes first.",
+            )
+        case EventKind.CANCELLED if data.get("generation"):
+            return (
+                "held",
+                "",
+                "The new encode was called off and cleared away. What viewers get is as it was.",
             )
         case EventKind.CANCELLED:
             return "held", "", "Encoding was cancelled. What was finished is kept."

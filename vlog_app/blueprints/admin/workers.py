@@ -15,9 +15,10 @@ from ...fragments import local_path, render_block, see_other
 from ...services import fleet, wakeup
 from ...services.clock import database_now
 from ...services.fleet import StillHere, UnknownWorker
-from . import queries, workers_api
+from . import workers_api
 from .blueprint import blueprint
 from .hardware import read_hardware
+from .shell import address_of
 from .workers_page import read_fleet, read_panel, read_recent
 
 blueprint.register_error_handler(UnknownWorker, workers_api.unknown)
@@ -125,7 +126,7 @@ def _api_url() -> str:
         return config.worker_api_url.rstrip("/")
     name = urlsplit(request.host_url).hostname
     host = socket.gethostname() if name is None or _is_here(name) else name
-    return queries.address_of("http", host, config.worker_api_port).rstrip("/")
+    return address_of("http", host, config.worker_api_port).rstrip("/")
 
 
 def _is_here(name: str | None) -> bool:

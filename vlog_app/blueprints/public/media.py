@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from ...config import settings
 from ...extensions import db, limiter
 from ...models import Video
 from ...services.demand import demand_segment, expected_wait_s
+from ...services.generations import former_generations
 from ...services.manifest import manifest_text
-from ...services.media_files import video_folder
+from ...services.media_files import generation_folder, video_folder
 from ...services.playlists import INIT_ARG, load_availability, master_text, media_text
 from .visibility import is_visible
 
@@ -26,6 +28,7 @@ limiter.exempt(blueprint)  # a film is hundreds of requests; the state check bel
 
 GATE_S = 2.0  # how long a video's state may be believed
 YEAR_S = 31_536_000
+GENERATION_DIGITS = 6
 RENDITION = "(?P<rendition>[a-z0-9]+(-[a-z0-9]+)?)"
 SEGMENT = re.compile(rf"{RENDITION}(_(?P<ts>[0-9]{{4,6}})\.ts|/seg_(?P<m4s>[0-9]{{4,6}})\.m4s)")
 PLAYLIST = re.compile(rf"{RENDITION}(\.m3u8|/stream\.m3u8)")
@@ -46,8 +49,11 @@ TYPES = {
 class Gate:
     """What a media request must know about its video, remembered for GATE_S."""
 
-    video_id: int
     folder: Path
+    folders: dict[
+        int, Path
+    ]  # generation -> where its renditions lie: what viewers get, and what they got until lately
+    generation: int
     is_finished: bool
     until: float
 
@@ -57,7 +63,7 @@ _gates: dict[tuple[str, str], Gate] = {}
 
 @blueprint.get("/videos/<slug>/master.m3u8")
 def master(slug: str) -> Response:
-    made = load_availability(db.session(), _video(slug))
+    made = load_availability(db.session(), _video(slug), _generation())
     if made is None or not any(row.durations for row in made.rows):
         abort(404)
     return _playlist(master_text(made, timeline=request.args.get("timeline")))
@@ -66,7 +72,7 @@ def master(slug: str) -> Response:
 @blueprint.get("/videos/<slug>/manifest.mpd")
 def manifest(slug: str) -> Response:
     """DASH, of a finished film in CMAF."""
-    made = load_availability(db.session(), _video(slug))
+    made = load_availability(db.session(), _video(slug), _generation())
     is_in_dash = made and made.is_whole and made.is_of_the_grid and made.plan.container == CMAF
     if made is None or not is_in_dash:
         abort(404)
@@ -106,7 +112,7 @@ def demand(slug: str) -> tuple[Response, int]:
 
 
 def _media_playlist(slug: str, rendition: str, name: str) -> Response:
-    made = load_availability(db.session(), _video(slug))
+    made = load_availability(db.session(), _video(slug), _generation())
     row = made.row(rendition) if made else None
     timeline = request.args.get("timeline")
     if made is None or row is None or not (row.begun or timeline):
@@ -128,24 +134,48 @@ def _text(text: str, kind: str) -> Response:
     return response
 
 
+def _generation() -> int | None:
+    """The one an address names; None: what viewers get. 404 for what is no number."""
+    text = request.args.get("g")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdecimal() or len(text) > GENERATION_DIGITS:
+        abort(404)
+    return int(text)
+
+
 def _segment(slug: str, rendition: str, index: int, name: str) -> Response:
-    gate = _gate(slug)
-    path = gate.folder / name
+    generation = _generation()
+    gate, path = _place(slug, name, generation)
+    is_growing = not gate.is_finished and generation in (None, gate.generation)
     if path.is_file():
         promised = request.args.get(INIT_ARG, type=int)
-        if promised is not None and not gate.is_finished:
+        if promised is not None and is_growing:
             return _send_as_promised(slug, rendition, index, path, promised)
-        return _send(path, immutable=True)
+        return _send(path, immutable=generation is not None)
+    if not is_growing:
+        abort(404)
     video = _video(slug)
     made = load_availability(db.session(), video)
     row = made.row(rendition) if made else None
     if made is None or row is None or row.is_foreign or index >= made.plan.segment_count:
         abort(404)
-    if gate.is_finished or name != segment_name(made.plan.container, rendition, index):
+    if name != segment_name(made.plan.container, rendition, index):
         abort(404)
     if row.rendition.kind == "video":
         demand_segment(video, index)
     return _not_yet()
+
+
+def _place(slug: str, name: str, generation: int | None) -> tuple[Gate, Path]:
+    """Where a file of this generation lies. 404 for one that viewers do not get, or not any more."""
+    gate = _gate(slug)
+    wanted = gate.generation if generation is None else generation
+    if wanted not in gate.folders:
+        gate = _gate(slug, is_fresh=True)  # it may have begun a moment ago
+    if wanted not in gate.folders:
+        abort(404)
+    return gate, gate.folders[wanted] / name
 
 
 def _send_as_promised(slug: str, rendition: str, index: int, path: Path, promised: int) -> Response:
@@ -156,7 +186,7 @@ def _send_as_promised(slug: str, rendition: str, index: int, path: Path, promise
     row = made.row(rendition) if made else None
     actual = row.inits.get(index, promised) if row else promised
     if actual == promised:
-        return _send(path, immutable=True)
+        return _send(path, immutable=_generation() is not None)
     own = path.parent / Path(init_name(rendition, actual)).name
     response = Response(own.read_bytes() + path.read_bytes(), mimetype=TYPES[path.suffix])
     response.headers["Cache-Control"] = "no-store"
@@ -164,12 +194,13 @@ def _send_as_promised(slug: str, rendition: str, index: int, path: Path, promise
 
 
 def _init(slug: str, rendition: str, name: str) -> Response:
-    gate = _gate(slug)
-    if (gate.folder / name).is_file():
-        return _send(gate.folder / name, immutable=True)
-    made = load_availability(db.session(), _video(slug))
-    is_to_come = made and made.plan.container == CMAF and made.row(rendition) and not gate.is_finished
-    if not is_to_come:
+    generation = _generation()
+    gate, path = _place(slug, name, generation)
+    if path.is_file():
+        return _send(path, immutable=generation is not None)
+    made = load_availability(db.session(), _video(slug), generation)
+    is_to_come = made and made.plan.container == CMAF and made.row(rendition) and not made.is_whole
+    if not is_to_come or gate.is_finished:
         abort(404)
     return _not_yet()
 
@@ -207,14 +238,24 @@ def _video(slug: str) -> Video:
     return video
 
 
-def _gate(slug: str) -> Gate:
+def _gate(slug: str, *, is_fresh: bool = False) -> Gate:
     """A film is many requests: its state is looked up once every GATE_S, not once a segment."""
     key = current_app.config["VLOG_SURFACE"], slug  # the owner sees what viewers may not
     gate = _gates.get(key)
-    if gate is None or gate.until < time.monotonic():
+    if gate is None or is_fresh or gate.until < time.monotonic():
         _gates.pop(key, None)
-        video = _video(slug)
-        is_finished = video.state == "ready"
-        folder = video_folder(settings().videos_dir, video)
-        gate = _gates[key] = Gate(video.id, folder, is_finished, time.monotonic() + GATE_S)
+        gate = _gates[key] = _look(slug)
     return gate
+
+
+def _look(slug: str) -> Gate:
+    video = _video(slug)
+    folder = functools.partial(generation_folder, settings().videos_dir, video)
+    seen = [video.generation, *former_generations(db.session(), video)]
+    return Gate(
+        folder=video_folder(settings().videos_dir, video),
+        folders={generation: folder(generation) for generation in seen},
+        generation=video.generation,
+        is_finished=video.state == "ready",
+        until=time.monotonic() + GATE_S,
+    )

@@ -3,7 +3,7 @@
 const tip = document.querySelector("[data-grid-tip]");
 const cursor = document.querySelector("[data-grid-cursor]");
 const spoken = document.querySelector("[data-grid-spoken]");
-const WORDS = { done: "done", kept: "kept from an earlier try", moving: "encoding now", waiting: "waiting", failed: "failed, goes again" };
+const WORDS = { done: "done", kept: "kept from before", moving: "encoding now", waiting: "waiting", failed: "failed, goes again" };
 const at = { row: 0, column: 0 };
 let isOn = false;
 

@@ -68,10 +68,12 @@ function connect() {
     heard();
     const { video_id: id } = JSON.parse(event.data);
     for (const key of [String(id), "*"]) partsOf(key).forEach(fetchPart);
+    document.dispatchEvent(new Event("vlog:news"));
   });
   source.addEventListener("worker_status", () => {
     heard();
     fetchAll();
+    document.dispatchEvent(new Event("vlog:news"));
   });
   source.addEventListener("initial", fetchAll); // what changed while nobody listened
   source.addEventListener("error", () => {
