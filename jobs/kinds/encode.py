@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from encoder.choice import Choice, Way, after_failure
-from encoder.command import Work, audio_command, copy_command
+from encoder.command import Work, audio_command, copy_command, look_command
 from encoder.detection import ADDRESS_BYTES
 from encoder.device import CPU, classify_failure
 from encoder.errors import EncodeFailed, EncodeStalled, LimitExceeded, MediaError, OutputInvalid
@@ -104,8 +104,20 @@ def _facts(choice: Choice, following: Choice, error: MediaError) -> dict[str, st
 
 
 def run_copy(bench: Bench) -> Report:
-    """Cut the source's own pictures into segments. Made again after a crash, it gives the same bytes."""
-    return _whole_film(bench, copy_command)
+    """Cut the source's own pictures into segments. Made again after a crash, it gives the same bytes. Where no rung is
+    encoded nothing else would decode the film, so it is done here: its owner is told of damage.
+    """
+    report = _whole_film(bench, copy_command)
+    return report if bench.claim.plan.encoded else replace(report, damage=_damage(bench))
+
+
+def _damage(bench: Bench) -> int:
+    """How often a decoder complains about the pictures of the source."""
+    source = bench.coordinator.open_source(bench.claim)
+    with Process(look_command(bench.tools.ffmpeg, source), bench.limits, bench.work_dir) as process:
+        while not process.wait(HARVEST_EVERY_S):
+            bench.lease.check_drain()
+        return process.damage
 
 
 def run_audio(bench: Bench) -> Report:

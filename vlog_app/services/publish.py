@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from encoder.names import CMAF, init_name, playlist_name, segment_name
-from jobs.layout import ESSENTIAL
+from jobs.layout import COPY, ENCODE, ESSENTIAL
 from jobs.states import AttemptOutcome, JobState
 
 from ..config import settings
@@ -22,7 +22,7 @@ from .events import EventKind, record
 from .manifest import manifest_text
 from .media_files import video_folder
 from .playlists import Availability, Row, availability_of, master_text, media_text
-from .queue import give_up, redo_jobs
+from .queue import give_up, give_up_copy, redo_jobs
 from .samples import Cell, HandedIn, damaged_segments, handed_in
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ def _finished(session: Session) -> list[int]:
 def publish_encode(encode_id: int) -> bool:
     """False when something is missing or damaged: then that is made again, once.
 
+    0. a source that turned out damaged is not shown as it is: its copied rung is encoded like the others
     1. every planned segment has a row, and its file has the size the row says
     2. samples of every rendition are decoded: right size, right time, sound with the picture
     3. playlists are written to disk, so that the folder also plays by itself
@@ -59,6 +60,8 @@ def publish_encode(encode_id: int) -> bool:
     seen = handed_in(db.session(), encode_id)
     made = availability_of(db.session(), db.session().get_one(Encode, encode_id))
     if made.is_whole:
+        return False
+    if made.plan.copied and _is_damaged(encode_id) and _give_up_copy(encode_id):
         return False
     video = db.session().get_one(Video, made.encode.video_id)
     folder = video_folder(settings().videos_dir, video)
@@ -70,6 +73,20 @@ def publish_encode(encode_id: int) -> bool:
         return False
     _write_playlists(replace(made, is_whole=True), folder)
     return _make_ready(encode_id)
+
+
+def _is_damaged(encode_id: int) -> bool:
+    """Did a decoder complain about the pictures of the source?"""
+    complaints = select(Attempt.id).join(Job, Job.id == Attempt.job_id).where(Attempt.damage > 0)
+    pictures = Job.encode_id == encode_id, Job.kind.in_((ENCODE, COPY))
+    return db.session().scalar(complaints.where(*pictures).limit(1)) is not None
+
+
+def _give_up_copy(encode_id: int) -> bool:
+    logger.warning("the source is damaged: its copied rung is encoded", extra={"encode_id": encode_id})
+    with transaction() as session:
+        encode = session.get_one(Encode, encode_id, with_for_update=True)
+        return encode.state in LIVE and give_up_copy(session, encode, database_now(session))
 
 
 def missing_segments(made: Availability, folder: Path) -> set[tuple[str, int]]:
