@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 HARVEST_EVERY_S = 0.1
 PIXELS_360P = 640 * 360
+RATE_SLACK = 8  # times a rung's rate; segments that workers hand in are held to the same
+FRAME_SLACK = 2
+OUTPUT_BYTES = 64 << 20  # beyond the rate: headers, and films of a second
 
 
 def run_video(bench: Bench) -> Report:
@@ -157,6 +160,15 @@ def wall_limit(claim: Claim, tools: Tools) -> float:
     return min(tools.wall_max_s, max(tools.wall_min_s, wanted))
 
 
+def output_limits(claim: Claim) -> tuple[int, int]:
+    """(pictures, bytes) one ffmpeg may make of a claim's part: far more than any encoder that does what it is told."""
+    plan = claim.plan
+    frames = claim.chunk.count * plan.segment_frames
+    rate_bps = sum(plan.rendition(name).max_bitrate_bps for name in claim.renditions)
+    size = OUTPUT_BYTES + RATE_SLACK * rate_bps * claim.chunk.count * plan.segment_s / 8
+    return frames * FRAME_SLACK, int(size)
+
+
 def _encode(bench: Bench, argv: list[str], harvest: _Harvest) -> Report:
     with Process(argv, bench.limits, bench.work_dir) as process:
         ended = False
@@ -164,6 +176,7 @@ def _encode(bench: Bench, argv: list[str], harvest: _Harvest) -> Report:
             ended = process.wait(HARVEST_EVERY_S)
             if harvest.collect(is_last=ended):
                 process.moved()
+            process.taken_bytes = harvest.taken_bytes
             bench.lease.report(harvest.position(process.progress.frame, process.progress.speed))
             _consider_leaving(bench, harvest)
         harvest.require_complete()
@@ -184,6 +197,7 @@ class _Harvest:
     next: dict[str, int]
     device: str = CPU.id
     first: dict[str, int] = field(init=False)
+    taken_bytes: int = 0
     _drain_marks: dict[str, int] | None = None
 
     def __post_init__(self) -> None:
@@ -273,4 +287,5 @@ class _Harvest:
                 raise
             return False  # a viewer's demand has just given this part to another job
         self.next[segment.rendition] = segment.index + 1
+        self.taken_bytes += segment.size_bytes
         return True

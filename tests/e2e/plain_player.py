@@ -21,7 +21,7 @@ PAGE = """<!doctype html><title>Film</title><link rel="icon" href="data:,"><vide
   video.addEventListener("error", () => fail(video.error.message));
   video.addEventListener("ended", () => { seen.ended = true; });
   const hls = new Hls({startPosition: 0, maxBufferLength: 600, capLevelToPlayerSize: false});
-  const noise = ["bufferSeekOverHole", "bufferStalledError", "bufferNudgeOnStall"];  // a slow machine, or TS's first 66 ms
+  const noise = ["bufferSeekOverHole", "bufferStalledError", "bufferNudgeOnStall", "bufferAppendNoProgress"];  // a slow machine, or TS's first 66 ms
   hls.on(Hls.Events.ERROR, (_, data) => {
     if (data.fatal || !noise.includes(data.details)) fail(`${data.details} ${data.reason || (data.error || {}).message || ""}`);
   });
