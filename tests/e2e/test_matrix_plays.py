@@ -1,8 +1,7 @@
-"""What becomes of every kind of source plays in a real browser, from the first picture to the last, in both containers."""
+"""What becomes of every kind of source plays in a real browser, from its first picture to its last."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ EDGE_S = 0.1  # MPEG-TS begins with the delay of reordered pictures; sound is cu
 
 
 @pytest.fixture(scope="module")
-def kitchen(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kitchen]:
-    yield Kitchen(ffmpeg_path, tmp_path_factory.mktemp("sources"))
+def kitchen(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Kitchen:
+    return Kitchen(ffmpeg_path, tmp_path_factory.mktemp("sources"))
 
 
 @pytest.mark.parametrize("container", ["ts", "cmaf"])
