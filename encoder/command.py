@@ -18,6 +18,7 @@ PAD_S = (
 REACH_BACK_S = 1  # how far before its end a picture is looked for when a part lies behind it
 AUDIO_DRIFT_PACKETS = 3  # see audio_command
 FOREVER = -1  # for tpad
+HEVC_NAME = ("-tag:v", "hvc1")  # Apple's players take no other
 AAC_FRAME = 1024  # samples per AAC packet
 BUFFER_S = 2  # seconds at a rung's rate that an encoder may save up and spend at once
 
@@ -51,9 +52,14 @@ def copy_command(ffmpeg: str, source: Origin, plan: EncodePlan, row: RenditionPl
         *("-copyts", "-start_at_zero"),
         *source_input(source),
         *("-map", "0:V:0", "-an", *_nothing_else()),
-        *("-c:v", "copy"),
+        *("-c:v", "copy", *(HEVC_NAME if row.codec == "hevc" else ())),
         *_hls(plan, row, 0, out),
     ]
+
+
+def look_command(ffmpeg: str, source: Origin) -> list[str]:
+    """Every picture is decoded, for what the decoder says of it."""
+    return [*_preamble(ffmpeg), "-threads", "1", *source_input(source), "-map", "0:V:0", "-f", "null", "-"]
 
 
 def audio_command(ffmpeg: str, source: Origin, plan: EncodePlan, row: RenditionPlan, out: Path) -> list[str]:
@@ -222,7 +228,7 @@ def _x265(plan: EncodePlan, row: RenditionPlan) -> list[str]:
     ]
     return [
         *("-c:v", "libx265", "-preset", X265_PRESETS.get(row.preset, X265_SLOWEST), "-profile:v", "main"),
-        *("-tag:v", "hvc1"),  # Apple's players take no other
+        *HEVC_NAME,
         *("-forced-idr", "1", "-crf", str(row.crf + X265_CRF_PLUS), "-x265-params", ":".join(own)),
     ]
 

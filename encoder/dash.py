@@ -18,12 +18,13 @@ MICROSECONDS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """One rendition. Its files are `{name}/init.mp4` and `{name}/seg_0000.m4s` on, in time `durations_s`."""
+    """One rendition. Its files are the header `init` and `{name}/seg_0000.m4s` on, in time `durations_s`."""
 
     name: str
     codecs: str
     bandwidth_bps: int
     durations_s: Sequence[float]
+    init: str
     width: int = 0
     height: int = 0
     fps: Fraction = field(default=Fraction(0))
@@ -82,7 +83,7 @@ def _representation(member: Representation, query: str) -> list[str]:
     else:
         facts += f' audioSamplingRate="{member.sample_rate}"'
     channels = f'<AudioChannelConfiguration schemeIdUri="{CHANNELS}" value="{member.channels}"/>'
-    files = f"{member.name}/init.mp4{query}", f"{member.name}/seg_$Number%04d$.m4s{query}"
+    files = f"{member.init}{query}", f"{member.name}/seg_$Number%04d$.m4s{query}"
     return [
         f"<Representation {facts}>",
         *([] if member.is_video else [channels]),

@@ -43,6 +43,12 @@ CRF_BY_PRESET = {
 # Newer codecs need fewer bits for the same picture: the rung's most, as a part of H.264's.
 RATE_PART = {"h264": Fraction(1), "hevc": Fraction(13, 20), "av1": Fraction(11, 20)}
 
+
+def rate_of(rung: Rung, codec: str) -> int:
+    """The most a rung may cost in a codec, in bits per second."""
+    return int(rung.max_bitrate_bps * RATE_PART[codec])
+
+
 # Audio is encoded once and shared by all rungs: the rate of the highest rung decides.
 AUDIO_BPS_ABOVE_1080 = 192_000
 AUDIO_BPS = 128_000

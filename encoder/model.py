@@ -40,12 +40,14 @@ class AudioTrack:
 @dataclass(frozen=True, slots=True)
 class KeyFrames:
     """Numbers of the frames a player may start at, and the bytes from each to the next. `is_closed`: no picture
-    before a key frame needs one after it, so a cut there is clean.
+    before a key frame needs one after it, so a cut there is clean. `has_own_headers`: some bring parameter sets that
+    the file's one header may not stand for.
     """
 
     frames: tuple[int, ...]
     group_bytes: tuple[int, ...]
     is_closed: bool
+    has_own_headers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Source:
             "sar": Fraction(data["sar"]),
             "audio": tuple(AudioTrack(**track) for track in data["audio"]),
             "keyframes": keys
-            and KeyFrames(tuple(keys["frames"]), tuple(keys["group_bytes"]), keys["is_closed"]),
+            and KeyFrames(**keys | {name: tuple(keys[name]) for name in ("frames", "group_bytes")}),
         }
         return cls(**data | values)
 

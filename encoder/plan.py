@@ -12,15 +12,15 @@ from .filters import colour_of
 from .ladder import (
     CRF_BY_PRESET,
     LADDER,
-    RATE_PART,
     Rung,
     audio_bitrate,
     fitting_rungs,
+    rate_of,
     size_on,
     sound_rates,
 )
 from .model import AUDIO_NAME, AudioTrack, Chunk, Codec, Container, EncodePlan, RenditionPlan, Source
-from .remux import judge
+from .remux import Verdict, judge
 
 SEGMENT_S = 6
 CHUNK_S = 60
@@ -74,14 +74,12 @@ def make_plan(
     wanted = max(1, round(Fraction(segment_s) * source.fps))
     picture = _picture_frames(source)
     total = _total_frames(source, audio, picture)
-    verdict = judge(source, rungs[0], wanted)
+    verdict = judge(source, rungs[0], wanted, output.codecs)
     reasons = (*verdict.reasons, *(["longer_sound"] if total != picture else []))
-    if "h264" not in output.codecs:
-        reasons = (*reasons, "codec_not_wanted")
     may_copy = verdict.is_fit and not reasons
     rows = tuple(_video_row(rung, source, preset, codec) for rung in rungs for codec in output.codecs)
     if may_copy:
-        top = _copied_row(rungs[0], source, verdict.peak_bps)
+        top = _copied_row(rungs[0], source, verdict)
         rows = tuple(top if row.name == top.name else row for row in rows)
     return EncodePlan(
         fps=source.fps,
@@ -112,14 +110,14 @@ def _plan_of_sound(source: Source, segment_s: float, output: Output) -> EncodePl
 
 def without_copy(plan: EncodePlan, *, preset: str, ladder: tuple[Rung, ...] = LADDER) -> EncodePlan:
     """The same plan with its copied rung encoded: for a source that turned out to be damaged."""
-    rungs = {rung.name: rung for rung in ladder}
+    rungs = {rung_name(rung, row.codec): rung for rung in ladder for row in plan.copied}
     rows = tuple(
         replace(
             row,
             is_copy=False,
             preset=preset,
             crf=CRF_BY_PRESET[preset],
-            max_bitrate_bps=rungs[row.name].max_bitrate_bps,
+            max_bitrate_bps=rate_of(rungs[row.name], row.codec),
         )
         if row.is_copy
         else row
@@ -161,10 +159,10 @@ def _bounded(frames: int) -> int:
 def _video_row(rung: Rung, source: Source, preset: str, codec: Codec) -> RenditionPlan:
     width, height = size_on(rung, source)
     return RenditionPlan(
-        name=rung.name if codec == "h264" else f"{rung.name}-{codec}",
+        name=rung_name(rung, codec),
         kind="video",
         codec=codec,
-        max_bitrate_bps=int(rung.max_bitrate_bps * RATE_PART[codec]),
+        max_bitrate_bps=rate_of(rung, codec),
         width=width,
         height=height,
         crf=CRF_BY_PRESET[preset],
@@ -172,11 +170,16 @@ def _video_row(rung: Rung, source: Source, preset: str, codec: Codec) -> Renditi
     )
 
 
-def _copied_row(rung: Rung, source: Source, peak_bps: int) -> RenditionPlan:
+def rung_name(rung: Rung, codec: Codec) -> str:
+    return rung.name if codec == "h264" else f"{rung.name}-{codec}"
+
+
+def _copied_row(rung: Rung, source: Source, verdict: Verdict) -> RenditionPlan:
     return RenditionPlan(
-        name=rung.name,
+        name=rung_name(rung, verdict.codec),
         kind="video",
-        max_bitrate_bps=peak_bps,
+        codec=verdict.codec,
+        max_bitrate_bps=verdict.peak_bps,
         width=source.coded_width,
         height=source.coded_height,
         is_copy=True,

@@ -25,18 +25,23 @@ logger = logging.getLogger(__name__)
 LAUNCHER = Path(__file__).with_name("launch.py")
 STDERR_LINES = 60  # kept for the person who has to understand a failure
 POLITE_STOP_S = 3.0
+WEIGH_EVERY_S = 1.0
 FULL_DISK_WORDS = ("No space left on device", "Disk quota exceeded")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one ffmpeg may use. `stall_s`: seconds without a new frame or byte before it is killed."""
+    """What one ffmpeg may use. `stall_s`: seconds without a new frame or byte before it is killed. `frames`: pictures
+    of its first output; `output_bytes`: all it writes into its folder.
+    """
 
     wall_s: float = 4 * 3600
     stall_s: float = 90
     cpu_s: int = 24 * 3600
     memory_bytes: int = 16 << 30
     file_bytes: int = 2 << 30
+    output_bytes: int = 1 << 40
+    frames: int = 1 << 40
     nice: int = 0
 
 
@@ -59,12 +64,13 @@ class Process:
         self.argv = argv
         self.progress = Progress()
         self.damage = 0  # how often it complained about the source
+        self.taken_bytes = 0  # of its output that the caller has moved away
         self._limits = limits
         self._cwd = cwd
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self._process: subprocess.Popen[str] | None = None
         self._readers: list[threading.Thread] = []
-        self._started = self._moved = self._looked = 0.0
+        self._started = self._moved = self._looked = self._weighed = 0.0
         self._is_paused = self._is_excused = False
         self._asked_to_stop = False
 
@@ -165,6 +171,19 @@ class Process:
                 f"The encoder ran longer than the {self._limits.wall_s:.0f} s it may take.",
                 detail=self.stderr_tail,
             )
+        self._check_output(now)
+
+    def _check_output(self, now: float) -> None:
+        words = ""
+        if self.progress.frame > self._limits.frames:
+            words = f"The encoder made more than the {self._limits.frames} pictures that are wanted."
+        elif self._cwd is not None and now - self._weighed > WEIGH_EVERY_S:
+            self._weighed = now
+            if self.taken_bytes + bytes_in(self._cwd) > self._limits.output_bytes:
+                words = f"The encoder wrote more than the {self._limits.output_bytes >> 20} MiB it may."
+        if words:
+            self.stop()
+            raise LimitExceeded(words, detail=self.stderr_tail)
 
     def _failure(self, status: int) -> EncodeFailed | StorageFull | LimitExceeded:
         tail = self.stderr_tail
@@ -210,6 +229,16 @@ def run_to_end(argv: list[str], limits: Limits, cwd: Path | None = None) -> str:
         while not process.wait(0.5):
             pass
         return process.stderr_tail
+
+
+def bytes_in(folder: Path) -> int:
+    total = 0
+    for entry in os.scandir(folder):
+        try:
+            total += entry.stat().st_size
+        except FileNotFoundError:  # just renamed
+            continue
+    return total
 
 
 def launch_argv(argv: list[str], limits: Limits) -> list[str]:

@@ -87,11 +87,13 @@ def draft_jobs(plan: EncodePlan, chunk_s: float) -> tuple[JobDraft, ...]:
     lead, *rest = chunks(plan, chunk_s)
     whole = Chunk(0, plan.segment_count)
     # A job encodes one codec: devices differ in what they can do, and few can do all.
-    by_codec = [tuple(row.name for row in plan.encoded if row.codec == codec) for codec in plan.codecs]
-    names, *newer = by_codec or [()]
+    own = plan.lowest.codec  # the one that every player has
+    names = tuple(row.name for row in plan.encoded if row.codec == own)
+    newer = [tuple(r.name for r in plan.encoded if r.codec == codec) for codec in plan.codecs if codec != own]
     drafts = [JobDraft(COPY, Rank.COPY, whole, (row.name,)) for row in plan.copied]
-    # A copied rung makes the film watchable at once: then the first chunk need not be decoded twice.
-    first, others = (names, ()) if plan.copied else (names[-1:], names[:-1])
+    # A copied rung that all can show makes the film watchable at once: then the first chunk need not be decoded twice.
+    is_opened = any(row.codec == own for row in plan.copied)
+    first, others = (names, ()) if is_opened else (names[-1:], names[:-1])
     if first:
         drafts.append(JobDraft(ENCODE, Rank.LEAD, lead, first))
     drafts += _sound_jobs(plan, whole)

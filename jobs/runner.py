@@ -6,7 +6,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from encoder.errors import MediaError, OutputInvalid, StorageFull
@@ -85,8 +85,7 @@ def run_claim(
         _require_room(tools)
         work_dir.mkdir(parents=True)
         with Lease(claim, coordinator, drain) as lease:
-            limits = Limits(stall_s=tools.stall_s, wall_s=encode.wall_limit(claim, tools), nice=nice)
-            bench = Bench(claim, coordinator, lease, tools, work_dir, limits)
+            bench = Bench(claim, coordinator, lease, tools, work_dir, limits_of(claim, tools, nice))
             coordinator.finish(claim, KINDS[claim.kind](bench) or Report())
         logger.info("job finished", extra=facts)
     except LeaseLost:
@@ -109,6 +108,15 @@ def _require_room(tools: Tools) -> None:
     tools.work_root.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(tools.work_root).free < tools.reserve_bytes:
         raise StorageFull("The disk of the worker is full. Everything finished so far is kept.")
+
+
+def limits_of(claim: Claim, tools: Tools, nice: int) -> Limits:
+    """What one ffmpeg may use for this claim."""
+    limits = Limits(stall_s=tools.stall_s, wall_s=encode.wall_limit(claim, tools), nice=nice)
+    if not claim.renditions:
+        return limits  # pictures: of a known number, from a film of any length
+    frames, output_bytes = encode.output_limits(claim)
+    return replace(limits, frames=frames, output_bytes=output_bytes)
 
 
 def failure_from(error: Exception) -> Failure:

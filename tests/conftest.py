@@ -21,6 +21,8 @@ from vlog_app import create_app
 from vlog_app.config import Settings
 from vlog_app.ffmpeg import FfmpegNotFound, find_ffmpeg
 
+#: Where the tests themselves find programs.
+NOT_OURS = ("VLOG_TEST_POSTGRES_URL", "VLOG_CHROMIUM", "VLOG_FFMPEG", "VLOG_OTHER_FFMPEG")
 ADMIN_SECRET = "correct horse battery staple"
 
 
@@ -43,7 +45,7 @@ def _no_settings_from_outside() -> Iterator[None]:
 
 
 def _is_ours(name: str) -> bool:
-    return name.startswith("VLOG_") and name not in ("VLOG_TEST_POSTGRES_URL", "VLOG_CHROMIUM", "VLOG_FFMPEG")
+    return name.startswith("VLOG_") and name not in NOT_OURS
 
 
 # --- databases

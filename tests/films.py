@@ -55,7 +55,7 @@ def shown(segments: list[Path], joined: Path) -> Shown:
     numbers, times = [], []
     with av.open(str(joined)) as container:
         for frame in container.decode(container.streams.video[0]):
-            numbers.append(_number(frame))
+            numbers.append(number_on(frame))
             times.append(round(float(frame.pts * frame.time_base) * CLOCK_HZ))
     return Shown(numbers, times)
 
@@ -84,7 +84,7 @@ def audio_times(segments: list[Path], joined: Path) -> list[int]:
         return [round((time - times[0]) * stream.sample_rate) for time in times]
 
 
-def _number(frame: av.VideoFrame) -> int:
+def number_on(frame: av.VideoFrame) -> int:
     plane = frame.planes[0]
     row = bytes(plane)[plane.line_size * (frame.height // 2) :][: frame.width]
     bar = frame.width / BITS

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from encoder.choice import Choice, Way, after_failure
-from encoder.command import Work, audio_command, copy_command
+from encoder.command import Work, audio_command, copy_command, look_command
 from encoder.detection import ADDRESS_BYTES
 from encoder.device import CPU, classify_failure
 from encoder.errors import EncodeFailed, EncodeStalled, LimitExceeded, MediaError, OutputInvalid
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 HARVEST_EVERY_S = 0.1
 PIXELS_360P = 640 * 360
+RATE_SLACK = 8  # times a rung's rate; segments that workers hand in are held to the same
+FRAME_SLACK = 2
+OUTPUT_BYTES = 64 << 20  # beyond the rate: headers, and films of a second
 
 
 def run_video(bench: Bench) -> Report:
@@ -107,8 +110,22 @@ def _facts(choice: Choice, following: Choice, error: MediaError) -> dict[str, st
 
 
 def run_copy(bench: Bench) -> Report:
-    """Cut the source's own pictures into segments. Made again after a crash, it gives the same bytes."""
-    return _whole_film(bench, copy_command)
+    """Cut the source's own pictures into segments. Made again after a crash, it gives the same bytes. Where no rung is
+    encoded nothing else would decode the film, so it is done here: its owner is told of damage.
+    """
+    report = _whole_film(bench, copy_command)
+    return report if bench.claim.plan.encoded else replace(report, damage=_damage(bench))
+
+
+def _damage(bench: Bench) -> int:
+    """How often a decoder complains about the pictures of the source."""
+    source = bench.coordinator.open_source(bench.claim)
+    with Process(look_command(bench.tools.ffmpeg, source.address), bench.limits, bench.work_dir) as process:
+        while not process.wait(HARVEST_EVERY_S):
+            bench.lease.check_drain()
+            keep_pace(bench, process, source)
+        source.check()
+        return process.damage
 
 
 def run_audio(bench: Bench) -> Report:
@@ -148,6 +165,15 @@ def wall_limit(claim: Claim, tools: Tools) -> float:
     return min(tools.wall_max_s, max(tools.wall_min_s, wanted))
 
 
+def output_limits(claim: Claim) -> tuple[int, int]:
+    """(pictures, bytes) one ffmpeg may make of a claim's part: far more than any encoder that does what it is told."""
+    plan = claim.plan
+    frames = claim.chunk.count * plan.segment_frames
+    rate_bps = sum(plan.rendition(name).max_bitrate_bps for name in claim.renditions)
+    size = OUTPUT_BYTES + RATE_SLACK * rate_bps * claim.chunk.count * plan.segment_s / 8
+    return frames * FRAME_SLACK, int(size)
+
+
 def _encode(bench: Bench, argv: list[str], harvest: _Harvest) -> Report:
     with Process(argv, bench.limits, bench.work_dir) as process:
         ended = False
@@ -155,6 +181,7 @@ def _encode(bench: Bench, argv: list[str], harvest: _Harvest) -> Report:
             ended = process.wait(HARVEST_EVERY_S)
             if harvest.collect(is_last=ended):
                 process.moved()
+            process.taken_bytes = harvest.taken_bytes
             bench.lease.report(harvest.position(process.progress.frame, process.progress.speed))
             keep_pace(bench, process, harvest.source)
             _consider_leaving(bench, harvest)
@@ -177,6 +204,7 @@ class _Harvest:
     next: dict[str, int]
     device: str = CPU.id
     first: dict[str, int] = field(init=False)
+    taken_bytes: int = 0
     _drain_marks: dict[str, int] | None = None
 
     def __post_init__(self) -> None:
@@ -267,4 +295,5 @@ class _Harvest:
                 raise
             return False  # a viewer's demand has just given this part to another job
         self.next[segment.rendition] = segment.index + 1
+        self.taken_bytes += segment.size_bytes
         return True

@@ -112,7 +112,7 @@ def _headers(text: Text) -> list[str]:
     return found
 
 
-def check_media(media: Media, *, is_copy: bool = False) -> None:
+def check_media(media: Media, *, is_copy: bool = False, is_foreign: bool = False) -> None:
     _check_text(media)
     for number, segment in enumerate(media.segments):
         for fault in segment.faults:
@@ -121,7 +121,8 @@ def check_media(media: Media, *, is_copy: bool = False) -> None:
     _check_seams(media)
     if media.is_video:
         _check_pictures(media)
-        _check_look(media, (BT709, UNTAGGED) if is_copy else (BT709,))
+        if not is_foreign:
+            _check_look(media, (BT709, UNTAGGED) if is_copy else (BT709,))
     else:
         _check_sound(media)
 

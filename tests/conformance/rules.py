@@ -38,9 +38,15 @@ class Track:
         return self.attributes.get("GROUP-ID", "")
 
 
-def check(folder: Path, master: str = "master.m3u8", copied: Collection[str] = ()) -> list[Finding]:
-    """Everything that is wrong with the film in `folder`. Rungs in `copied` are the source's own pictures, which
-    may come without colour tags.
+def check(
+    folder: Path,
+    master: str = "master.m3u8",
+    copied: Collection[str] = (),
+    foreign: Collection[str] = (),
+) -> list[Finding]:
+    """Everything that is wrong with the film in `folder`. Rungs in `copied` are the source's own pictures, which may
+    come without colour tags. Those in `foreign` were made and cut by somebody else: they carry their sound themselves,
+    and are held to what their playlists say of them, not to the grid and the colours of the others.
     """
     path = folder / master
     if not path.is_file():
@@ -49,13 +55,18 @@ def check(folder: Path, master: str = "master.m3u8", copied: Collection[str] = (
     variants, tracks = _variants(folder, text), _tracks(folder, text)
     media = {one.name: one for one in _all_media(variants, tracks)}
     for item in media.values():
-        check_media(item, is_copy=item.name.partition("/")[0].removesuffix(".m3u8") in copied)
+        check_media(item, is_copy=rung_of(item) in copied, is_foreign=rung_of(item) in foreign)
     _check_master(text, variants)
     for variant in variants:
-        _check_variant(text, variant, [t for t in tracks if t.group == _bare(variant, "AUDIO")])
+        beside = [t for t in tracks if t.group == _bare(variant, "AUDIO")]
+        _check_variant(text, variant, beside, has_sound_inside=rung_of(variant.media) in foreign)
     _check_groups(text, variants, tracks)
-    _check_together(text, variants, tracks)
+    _check_together(text, [each for each in variants if rung_of(each.media) not in foreign], tracks)
     return text.findings + [f for item in media.values() for f in (*item.text.findings, *item.findings)]
+
+
+def rung_of(media: Media) -> str:
+    return media.name.partition("/")[0].removesuffix(".m3u8")
 
 
 def _all_media(variants: list[Variant], tracks: list[Track]) -> list[Media]:
@@ -106,7 +117,7 @@ def _bare(variant: Variant, name: str) -> str:
     return variant.attributes.get(name, "").strip('"')
 
 
-def _check_variant(text: Text, variant: Variant, tracks: list[Track]) -> None:
+def _check_variant(text: Text, variant: Variant, tracks: list[Track], *, has_sound_inside: bool) -> None:
     name, fields = variant.media.name, variant.attributes
     for needed in ("BANDWIDTH", "AVERAGE-BANDWIDTH", "CODECS"):
         if needed not in fields:
@@ -124,6 +135,8 @@ def _check_variant(text: Text, variant: Variant, tracks: list[Track]) -> None:
     sounds = [sound for media in heard for segment in media.segments for sound in segment.sounds]
     promised = _bare(variant, "CODECS").split(",")
     real = {*([sps.codec] if sps else []), *(sound.codec for sound in sounds)}
+    if has_sound_inside:  # the reader looks at the first stream of a segment alone
+        real.add("mp4a.40.2")
     if set(promised) != real:
         text.find("codecs", f"{name} says {promised}, its bytes say {sorted(real)}")
     if sps is not None:
@@ -184,7 +197,7 @@ def _check_groups(text: Text, variants: list[Variant], tracks: list[Track]) -> N
 
 def _check_together(text: Text, variants: list[Variant], tracks: list[Track]) -> None:
     """All renditions of one film: same target, same end, same boundaries, same clock."""
-    everything = _all_media(variants, tracks)
+    everything = _all_media(variants, tracks) if variants else []
     if len({media.target for media in everything}) > 1:
         text.find("targets_differ", "renditions have different target durations")
     if len({media.text.value("EXT-X-PLAYLIST-TYPE") for media in everything}) > 1:

@@ -15,7 +15,7 @@ SAME_EVENT_S = 0.4
 def flashes(film: Path) -> list[float]:
     """When the picture turns from dark to bright, in seconds of the film's own clock."""
     found, was_bright = [], False
-    with av.open(str(film), format="mpegts") as media:
+    with av.open(str(film), options={"allowed_extensions": "ALL"}) as media:
         for frame in media.decode(media.streams.video[0]):
             plane = frame.planes[0]
             middle = bytes(plane)[plane.line_size * (frame.height // 2) + frame.width // 2]
@@ -29,7 +29,7 @@ def beeps(film: Path, *, quiet_s: float = 0.2) -> list[float]:
     """When sound begins after a silence, in seconds of the film's own clock."""
     found: list[float] = []
     last_loud = -1e9
-    with av.open(str(film), format="mpegts") as media:
+    with av.open(str(film), options={"allowed_extensions": "ALL"}) as media:
         resampler = av.AudioResampler(format="flt", layout="mono", rate=48_000)
         for frame in media.decode(media.streams.audio[0]):
             for part in resampler.resample(frame):

@@ -18,12 +18,15 @@ DAMAGE = """
 [prores @ 0x55dfcf86a5c0] invalid frame header
 [in#0/mpegts @ 0x55d108616080] Packet corrupt (stream = 0, dts = 266400).
 [in#0/mpegts @ 0x55d108615d40] corrupt input packet in stream 0
+Error while decoding stream #0:0: Invalid data found when processing input
+[libdav1d @ 0x5580] Failed to parse temporal unit.
 """.strip().splitlines()
 
 HARMLESS = """
 [in#0 @ 0x55e685a5a080] stream 0, timescale not set
 [aist#0:1/pcm_s16le @ 0x55a6e3b7c880] Guessed Channel Layout: mono
 [hls @ 0x1] Opening '/scratch/360p_00003.ts.tmp' for writing
+Error while decoding stream #0:0: Resource temporarily unavailable
 [hevc @ 0x1] Could not find ref with POC 12
 """.strip().splitlines()
 

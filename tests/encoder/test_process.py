@@ -144,6 +144,26 @@ def test_a_file_that_grows_too_large_ends_the_program(script: Script) -> None:
         run(script("exec head -c 1000000 /dev/zero > $D/large"), Limits(file_bytes=4096))
 
 
+def test_a_program_that_fills_its_folder_is_ended(script: Script, tmp_path: Path) -> None:
+    """Many small files, some of which the caller has moved away."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    endless = script(
+        "n=0", "while :; do n=$((n+1)); head -c 20000 /dev/zero > $n; echo frame=$n; sleep 0.01; done"
+    )
+    with Process(endless, Limits(output_bytes=1 << 20), folder) as process:
+        process.taken_bytes = 900_000
+        with pytest.raises(LimitExceeded, match="wrote more than the 1 MiB"):
+            wait_until(lambda: process.wait(0.05))
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 60 << 20
+
+
+def test_a_program_that_makes_more_pictures_than_wanted_is_ended(script: Script) -> None:
+    endless = script("n=0", "while :; do n=$((n+1)); echo frame=$n; sleep 0.01; done")
+    with pytest.raises(LimitExceeded, match="more than the 25 pictures"):
+        run(endless, Limits(frames=25))
+
+
 def test_a_program_that_burns_too_much_processor_time_is_ended(script: Script) -> None:
     with pytest.raises(LimitExceeded):
         run(script("while :; do :; done"), Limits(cpu_s=1))

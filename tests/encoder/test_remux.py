@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from encoder.ladder import LADDER
-from encoder.model import KeyFrames, Source
-from encoder.plan import make_plan
+from encoder.model import Codec, KeyFrames, Source
+from encoder.plan import Output, make_plan, without_copy
 from encoder.remux import cut_length, judge
-from jobs.layout import COPY, ENCODE, draft_jobs
+from jobs.layout import COPY, ENCODE, Rank, draft_jobs
 from tests.factories import make_source
 from vlog_app.blueprints.admin.decisions import NOT_COPIED, explain
 
@@ -37,8 +37,17 @@ def test_a_fit_source_is_copied_and_keeps_the_wanted_segment_length() -> None:
     assert (verdict.reasons, verdict.segment_frames) == ((), WANTED)
 
 
+def newer_source(codec: str, **changes: Any) -> Source:
+    """The same in a codec that needs less."""
+    profile, level = {"hevc": ("Main", 120), "av1": ("Main", 8)}[codec]
+    keys = keys_every(50, group_bytes=60_000)
+    return fit_source(
+        **{"video_codec": codec, "profile": profile, "level": level, "keyframes": keys} | changes
+    )
+
+
 UNFIT: dict[str, dict[str, Any]] = {
-    "codec": {"video_codec": "hevc"},
+    "codec": {"video_codec": "vp9"},
     "no_frame_table": {"keyframes": None},
     "profile": {"profile": "High 4:2:2"},
     "pixel_format": {"pix_fmt": "yuv420p10le", "bit_depth": 10},
@@ -51,6 +60,7 @@ UNFIT: dict[str, dict[str, Any]] = {
     "colours": {"color_space": "smpte170m"},
     "late_start": {"start_time_s": 0.5},
     "open_gop": {"keyframes": replace(keys_every(50), is_closed=False)},
+    "own_headers": {"keyframes": replace(keys_every(50), has_own_headers=True)},
     "size": {"coded_width": 1440},
     "irregular_keyframes": {"keyframes": KeyFrames((0, 333, 700), (9, 9, 9), is_closed=True)},
     "bitrate": {"keyframes": keys_every(50, group_bytes=1_400_000)},
@@ -102,6 +112,54 @@ def test_sound_longer_than_the_picture_is_a_reason_to_encode() -> None:
     source = fit_source()
     longer = replace(source, audio=(replace(source.audio[0], duration_s=90.0),))
     assert make_plan(longer).notes == ("not_copied:longer_sound",)
+
+
+@pytest.mark.parametrize("codec", ["hevc", "av1"])
+def test_a_source_in_the_codec_the_owner_prefers_is_copied_beside_an_h264_ladder(codec: Codec) -> None:
+    plan = make_plan(newer_source(codec), output=Output(codec=codec))
+    assert [(row.name, row.codec) for row in plan.copied] == [(f"1080p-{codec}", codec)]
+    assert [row.name for row in plan.encoded] == [
+        *("1080p", f"720p-{codec}", "720p", f"480p-{codec}", "480p", f"360p-{codec}", "360p")
+    ]
+    alone = make_plan(newer_source(codec), output=Output(codec=codec, h264_too=False))
+    assert [row.name for row in alone.encoded] == [f"{lines}p-{codec}" for lines in (720, 480, 360)]
+
+
+@pytest.mark.parametrize("codec", ["hevc", "av1"])
+def test_a_newer_codec_is_copied_only_where_films_are_made_in_it(codec: Codec) -> None:
+    for output in (Output(), Output(container="cmaf"), Output(codec="hevc" if codec == "av1" else "av1")):
+        assert make_plan(newer_source(codec), output=output).notes == ("not_copied:codec",)
+    alone = Output(codec=codec, h264_too=False)
+    assert make_plan(fit_source(), output=alone).notes == ("not_copied:codec_not_wanted",)
+
+
+NEWER_UNFIT: dict[str, dict[str, Any]] = {
+    "profile": {"profile": "Main 10"},
+    "level": {"level": 156},
+    "bitrate": {"keyframes": keys_every(50, group_bytes=900_000)},  # fine for H.264
+    "hdr": {"color_transfer": "arib-std-b67"},
+    "open_gop": {"keyframes": replace(keys_every(50, group_bytes=9), is_closed=False)},
+}
+
+
+@pytest.mark.parametrize("reason", NEWER_UNFIT)
+def test_rules_hold_for_newer_codecs_in_their_own_numbers(reason: str) -> None:
+    source = newer_source("hevc", **NEWER_UNFIT[reason])
+    assert make_plan(source, output=Output(codec="hevc")).notes == (f"not_copied:{reason}",)
+
+
+def test_what_every_player_has_opens_the_film_beside_a_copy_that_few_have() -> None:
+    drafts = draft_jobs(make_plan(newer_source("hevc"), output=Output(codec="hevc")), 60)
+    assert [draft.renditions for draft in drafts if draft.rank == Rank.LEAD] == [("360p",)]
+    alone = draft_jobs(make_plan(newer_source("hevc"), output=Output(codec="hevc", h264_too=False)), 60)
+    assert [d.renditions for d in alone if d.rank == Rank.LEAD] == [("720p-hevc", "480p-hevc", "360p-hevc")]
+
+
+def test_a_copy_in_a_newer_codec_that_turns_out_damaged_is_encoded_in_it() -> None:
+    plan = make_plan(newer_source("hevc"), output=Output(codec="hevc"))
+    again = without_copy(plan, preset="veryfast").rendition("1080p-hevc")
+    assert (again.is_copy, again.codec, again.max_bitrate_bps) == (False, "hevc", 3_250_000)
+    assert again == make_plan(fit_source(), output=Output(codec="hevc")).rendition("1080p-hevc")
 
 
 def test_every_reason_has_words_for_the_owner() -> None:

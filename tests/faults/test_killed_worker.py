@@ -17,6 +17,7 @@ import pytest
 from encoder.model import EncodePlan
 from encoder.names import segment_name
 from encoder.segments import TS_DELAY
+from tests.conformance import check
 from tests.faults.conftest import StartWorker, plan_of, state_of
 from tests.films import CLOCK_HZ, audio_times, decoder_words, join, shown
 from vlog_app.config import settings
@@ -47,6 +48,7 @@ def test_ten_kills_at_random_moments_lose_no_frame(
     for row in plan.video:
         check_rung(folder, plan, row.name, ffmpeg_path, tmp_path)
     check_sound(folder, plan, ffmpeg_path, tmp_path)
+    assert [str(finding) for finding in check(folder)] == []
     for path, digest in kept.items():
         assert sha256(path) == digest, f"{path.name} was made again"
     assert not list((settings().work_dir).rglob("*.ts")), "scratch was left behind"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance import check
 from tests.conftest import AppFactory
 from tests.faults.conftest import StartWorker, plan_of, state_of, upload
 from tests.faults.test_killed_worker import (
@@ -102,6 +103,7 @@ def kill_through(case: Case, dice: random.Random, start: StartWorker, ffmpeg: st
     for row in plan.video:
         check_rung(media, plan, row.name, ffmpeg, folder)
     check_sound(media, plan, ffmpeg, folder)
+    assert [str(finding) for finding in check(media, copied=[row.name for row in plan.copied])] == [], case
     assert [path.name for path, digest in kept.items() if sha256(path) != digest] == [], case
     assert orphans() == []
     return kills

@@ -14,7 +14,7 @@ from encoder.errors import EncodeFailed, EncodeStalled, OutputInvalid, SourceUnr
 from encoder.model import Chunk
 from jobs.contract import Claim, Incomplete, LeaseLost, Refused
 from jobs.kinds.encode import remaining, wall_limit
-from jobs.runner import Tools, failure_from, run_claim
+from jobs.runner import Tools, failure_from, limits_of, run_claim
 from jobs.states import JobState
 from tests.jobs.conftest import Moody
 
@@ -110,6 +110,29 @@ def test_a_segment_that_is_garbage_is_not_handed_in(
     assert failure is not None
     assert failure.code == "not_mpegts"
     assert coordinator.segments == {}
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        "n=0; while :; do n=$((n+100)); echo frame=$n; sleep 0.01; done",
+        "n=0; while :; do n=$((n+1)); head -c 8000000 /dev/zero > 360p_$n.ts.tmp; sleep 0.01; done",
+    ],
+    ids=["pictures", "bytes"],
+)
+def test_an_ffmpeg_without_end_is_ended_and_costs_an_attempt(
+    endless: str, claim: Claim, coordinator: Moody, pretend: Pretend
+) -> None:
+    run(claim, coordinator, pretend(endless))
+    job = coordinator.jobs[0]
+    assert job.failure is not None
+    assert (job.attempts_used, job.failure.code) == (1, "limit_exceeded")
+
+
+def test_what_an_ffmpeg_may_write_grows_with_its_part(claim: Claim) -> None:
+    one, ten = (limits_of(replace(claim, chunk=Chunk(0, n)), Tools("x", Path("/x")), 0) for n in (1, 10))
+    assert ten.frames == 10 * one.frames == 2 * 10 * claim.plan.segment_frames
+    assert ten.output_bytes > one.output_bytes > 64 << 20
 
 
 def test_a_lost_lease_ends_the_work_and_says_nothing(

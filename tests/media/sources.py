@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from tests.media.dolby import dolby_vision
 from tests.media.scene import (
     AAC,
     H264,
@@ -72,14 +73,20 @@ def from_plain(
     return lambda kitchen: kitchen.run(name, *before, "-i", str(kitchen.plain), *codec, *arguments)
 
 
-def hdr(name: str, transfer: str) -> Callable[[Kitchen], Path]:
+def hdr(name: str, transfer: str, x265: str = "") -> Callable[[Kitchen], Path]:
     """The scene with its white at 203 nits, in BT.2020."""
     light = (
         f"{HD}:range=tv,zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt2020"
         f",zscale=t={transfer}:m=bt2020nc:r=tv:npl=203,format=yuv420p10le"
     )
     marks = ("-color_primaries", "bt2020", "-color_trc", transfer, "-colorspace", "bt2020nc")
-    return encoded(name, *HEVC10, *marks, "-tag:v", "hvc1", *AAC, colour=light)
+    codec = [f"{each}:{x265}" if x265 and each.startswith("log-level") else each for each in HEVC10]
+    return encoded(name, *codec, *marks, "-tag:v", "hvc1", *AAC, colour=light)
+
+
+def dolby(name: str, transfer: str, compatibility: int) -> Callable[[Kitchen], Path]:
+    make = hdr(name, transfer, x265="bframes=0:repeat-headers=1")
+    return lambda kitchen: dolby_vision(kitchen, make(kitchen), compatibility)
 
 
 def interlaced(name: str, order: str) -> Callable[[Kitchen], Path]:
@@ -273,6 +280,8 @@ FILMS = (
     Film("HDR10", hdr("hdr10.mp4", "smpte2084"), toned("smpte2084"),
          is_quick=True),
     Film("HLG", hdr("hlg.mp4", "arib-std-b67"), toned("arib-std-b67")),
+    Film("Dolby Vision 8.1", dolby("base81.mp4", "smpte2084", 1), toned("smpte2084")),
+    Film("Dolby Vision 8.4", dolby("base84.mp4", "arib-std-b67", 4), toned("arib-std-b67"), is_quick=True),
     Film(
         "full range",
         encoded("full.mp4", "-color_range", "pc", *H264, *AAC, pixels="yuvj420p",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from flask import Flask
 from encoder.probe import probe
 from jobs.contract import Slot, WorkerInfo
 from jobs.runner import KINDS, Tools, run_claim
+from tests.conformance import check
 from tests.conftest import ADMIN_SECRET, AppFactory
 from tests.contract.worker_api import WORKER_SECRET, register, running_worker_api
 from tests.e2e.people import Person
@@ -113,6 +115,16 @@ def test_a_whole_film(
     with site.get(f"/videos/{film.slug}/thumbnail.jpg") as poster:
         assert poster.data.startswith(b"\xff\xd8\xff")
     assert worker.work_once() is None
+    assert_rules_hold(settings().videos_dir / film.slug, worker.format)
+
+
+def assert_rules_hold(folder: Path, container: str) -> None:
+    """What somebody else made and cut is what its playlists say; a part in the wrong place is found."""
+    rungs = ("480p", "360p")
+    assert [str(finding) for finding in check(folder, foreign=rungs)] == []
+    name = "{}/seg_0001.m4s" if container == "cmaf" else "{}_0001.ts"
+    shutil.copy(folder / name.format("360p"), folder / name.format("480p"))
+    assert check(folder, foreign=rungs) != []
 
 
 def test_what_is_promised_of_a_rung_is_what_it_has(site: Any, film: Video, worker: ExistingWorker) -> None:

@@ -52,6 +52,13 @@ def update_viewable(session: Session, encode: Encode, now: datetime) -> None:
         record(session, encode.video_id, EventKind.VIEWABLE, now)
 
 
+def no_longer_viewable(session: Session, encode: Encode) -> None:
+    """What could be watched has gone: until something else has begun there is nothing to watch."""
+    if encode.state == "viewable" and not _has_begun(session, encode):
+        encode.state = "encoding"
+        session.get_one(Video, encode.video_id).state = "processing"
+
+
 def _has_begun(session: Session, encode: Encode) -> bool:
     foreign = select(Rendition.id).where(Rendition.encode_id == encode.id, Rendition.origin == "foreign")
     if session.scalar(foreign.limit(1)) is not None:

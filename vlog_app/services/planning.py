@@ -16,6 +16,7 @@ from jobs.layout import COPY, ENCODE, STORYBOARD, TAKES_TURNS, JobDraft, Priorit
 from ..config import settings
 from ..models import Encode, Job, Rendition, Segment, Video
 from .clock import database_now
+from .encodes import no_longer_viewable
 from .events import EventKind, record
 from .places import current_turn
 
@@ -137,7 +138,8 @@ def forget_grid(session: Session, encode: Encode) -> None:
 
 def encode_instead_of_copy(session: Session, job: Job, now: datetime) -> None:
     """The source cannot be copied after all (it is damaged): its rung is encoded like the others. What the copy
-    handed in goes, since segments of one rung must decode as one stream. Call inside a transaction.
+    handed in goes, since segments of one rung must decode as one stream; a header of its own keeps its number, since
+    players may hold it for a year. Call inside a transaction.
     """
     encode = session.get_one(Encode, job.encode_id)
     name = job.renditions[0]
@@ -146,8 +148,11 @@ def encode_instead_of_copy(session: Session, job: Job, now: datetime) -> None:
     query = select(Rendition).where(Rendition.encode_id == encode.id, Rendition.name == name)
     rendition = session.scalars(query).one()
     session.execute(delete(Segment).where(Segment.rendition_id == rendition.id))
-    rendition.done_segments, rendition.size_bytes, rendition.codecs, rendition.inits = 0, 0, None, []
+    rendition.done_segments, rendition.size_bytes, rendition.codecs = 0, 0, None
     rendition.max_bitrate_bps = plan.rendition(name).max_bitrate_bps
     pieces = chunks(plan, settings().split_seconds)
     queue_drafts(session, encode, (JobDraft(ENCODE, Rank.BULK, chunk, (name,)) for chunk in pieces), now)
     session.delete(job)
+    session.flush()
+    no_longer_viewable(session, encode)
+    record(session, encode.video_id, EventKind.UNCOPIED, now, rendition=name)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from encoder.model import EncodePlan
 from encoder.names import CMAF, init_name, playlist_name, segment_name
-from jobs.layout import ESSENTIAL
+from jobs.layout import COPY, ENCODE, ESSENTIAL
 from jobs.states import AttemptOutcome, JobState
 
 from ..extensions import db, transaction
@@ -23,7 +23,7 @@ from .events import EventKind, record
 from .generations import folder_of, live_encode
 from .manifest import manifest_text
 from .playlists import Availability, Row, availability_of, master_text, media_text
-from .queue import give_up, redo_jobs, stop_jobs
+from .queue import give_up, give_up_copy, redo_jobs, stop_jobs
 from .samples import Cell, HandedIn, damaged_segments, handed_in
 from .taking_over import take_over
 
@@ -54,15 +54,18 @@ def _finished(session: Session) -> list[int]:
 def publish_encode(encode_id: int) -> bool:
     """False when something is missing or damaged: then that is made again, once.
 
-    1. files of rungs that are taken over from a former generation get a second name
-    2. every planned segment has a row, and its file has the size the row says
-    3. samples of every rendition are decoded: right size, right time, sound with the picture
-    4. playlists are written to disk, so that the folder also plays by itself
-    5. one transaction folds the segment rows, ends the encode, and makes it the one that viewers get
+    1. a source that turned out damaged is not shown as it is: its copied rung is encoded like the others
+    2. files of rungs that are taken over from a former generation get a second name
+    3. every planned segment has a row, and its file has the size the row says
+    4. samples of every rendition are decoded: right size, right time, sound with the picture
+    5. playlists are written to disk, so that the folder also plays by itself
+    6. one transaction folds the segment rows, ends the encode, and makes it the one that viewers get
     """
     seen = handed_in(db.session(), encode_id)
     made = availability_of(db.session(), db.session().get_one(Encode, encode_id))
     if made.is_whole:
+        return False
+    if made.plan.copied and _is_damaged(encode_id) and _give_up_copy(encode_id):
         return False
     folder = folder_of(db.session(), made.encode)
     take_over(db.session(), made, folder)
@@ -78,6 +81,20 @@ def publish_encode(encode_id: int) -> bool:
         return False
     _point_to(made, folder)
     return True
+
+
+def _is_damaged(encode_id: int) -> bool:
+    """Did a decoder complain about the pictures of the source?"""
+    complaints = select(Attempt.id).join(Job, Job.id == Attempt.job_id).where(Attempt.damage > 0)
+    pictures = Job.encode_id == encode_id, Job.kind.in_((ENCODE, COPY))
+    return db.session().scalar(complaints.where(*pictures).limit(1)) is not None
+
+
+def _give_up_copy(encode_id: int) -> bool:
+    logger.warning("the source is damaged: its copied rung is encoded", extra={"encode_id": encode_id})
+    with transaction() as session:
+        encode = session.get_one(Encode, encode_id, with_for_update=True)
+        return encode.state in LIVE and give_up_copy(session, encode, database_now(session))
 
 
 def missing_segments(made: Availability, folder: Path) -> set[tuple[str, int]]:

@@ -235,7 +235,6 @@ def _end_failed(session: Session, job: Job, outcome: AttemptOutcome, failure: Fa
         used = 1 if attempt.segments_done else used + 1
     if job.kind == COPY and outcome is AttemptOutcome.FAILED and verdict not in UNCHARGED:
         encode_instead_of_copy(session, job, now)  # copying again would fail the same way
-        record(session, job.video_id, EventKind.UNCOPIED, now, rendition=job.renditions[0])
         return
     if failure.is_final or used >= job.max_attempts:
         _fail_for_good(session, job, failure, used, now)
@@ -315,6 +314,17 @@ def redo_jobs(session: Session, encode: Encode, missing: set[tuple[str, int]], n
         if cells & missing and _move(session, job.id, Move.REDO, not_before_at=now, finished_at=None):
             redone.append(job.id)
     return redone
+
+
+def give_up_copy(session: Session, encode: Encode, now: datetime) -> bool:
+    """The copied rung shows what is broken in the source; encoded it shows what a decoder makes of it. False: there is
+    none.
+    """
+    job = session.scalars(select(Job).where(Job.encode_id == encode.id, Job.kind == COPY)).first()
+    if job is None:
+        return False
+    encode_instead_of_copy(session, job, now)
+    return True
 
 
 def give_up(session: Session, encode: Encode, code: str, message: str, now: datetime) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from encoder.model import EncodePlan
 
 NOT_COPIED = {
-    "codec": "it is not H.264",
+    "codec": "it is in none of the codecs that films are made in here",
     "no_frame_table": "its container has no table of its frames",
-    "profile": "its H.264 profile is not one that every player decodes",
+    "profile": "its profile is not one that every player decodes",
     "pixel_format": "its pixel format is not one that every player decodes",
-    "level": "its H.264 level is too high for phones",
+    "level": "its level is too high for phones",
     "interlaced": "it is interlaced",
     "rotated": "it is stored turned",
     "pixel_shape": "its pixels are not square",
@@ -18,6 +18,7 @@ NOT_COPIED = {
     "colours": "its colours are not those of the other rungs, BT.709 in limited range",
     "late_start": "its picture starts late",
     "open_gop": "its groups of pictures are open",
+    "own_headers": "its parameter sets stand between its pictures",
     "too_large": "it is larger than the highest rung",
     "size": "its size is not that of a rung",
     "irregular_keyframes": "its key frames do not stand where segments begin",
@@ -34,9 +35,9 @@ def explain(plan: EncodePlan) -> str:
     """One sentence about the top rung."""
     if not plan.video:
         return ""
-    top = next((row for row in plan.video if row.codec == "h264"), plan.video[0]).name
     if plan.copied:
-        return f"{top} is the source itself, copied without loss; the other rungs are encoded from it."
+        return f"{plan.copied[0].name} is the source itself, copied without loss; the other rungs are encoded from it."
+    top = next((row for row in plan.video if row.codec == "h264"), plan.video[0]).name
     reasons = [NOT_COPIED[note.removeprefix(PREFIX)] for note in plan.notes if note.startswith(PREFIX)]
     if not reasons:
         return ""
