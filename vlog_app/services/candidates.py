@@ -21,9 +21,9 @@ from jobs.states import JobState
 
 from ..config import settings
 from ..extensions import glance
-from ..models import Attempt, Job, Worker
+from ..models import Attempt, Hold, Job, Worker
 from .worker_facts import GPU_WORDS, encodes_on_gpu, slots_of
-from .workers import STANDING, Asker, Standing, failed_lately, is_probe, may_take
+from .workers import QUEUE, STANDING, Asker, Standing, failed_lately, is_probe, may_take
 
 STAY_TURNS = 3  # a film may be this much ahead of the one whose turn it is, for a worker that has its source
 
@@ -37,6 +37,11 @@ QUEUED_FOR_SLOT = (
 )
 IS_READY = Job.not_before_at <= bindparam("now")
 IS_NOT_FOR_A_GPU_YET = or_(Job.kind != ENCODE, Job.rank < Rank.FIRST, Job.not_before_at <= bindparam("since"))
+# Looked at once more when a job is locked: the owner may have said so since the first look.
+IS_WELCOME = (
+    ~exists().where(Hold.name == QUEUE),
+    ~exists().where(Worker.id == bindparam("worker_id"), Worker.is_disabled),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +95,16 @@ def find_candidate(
         return None
     facts = row.facts if row and not worker.facts else worker.facts
     leaves = seen.may_be_gpus and _leaves_work_to_a_gpu(session, facts, worker.id, slot, now)
-    names = _names_of(slot) | {"now": now, "since": now - timedelta(seconds=settings().gpu_head_start)}
+    since = now - timedelta(seconds=settings().gpu_head_start)
+    names = _names_of(slot) | {"now": now, "since": since, "worker_id": worker.id}
+    queue = session.connection()
     if job_id is not None:
-        return session.scalar(_that_one(leaves), names | {"job_id": job_id})
+        return queue.scalar(_that_one(leaves), names | {"job_id": job_id})
     if is_probe(row):
         # Another film says more about the worker than the one it has failed on.
         failed = {"failed_on": sorted(failed_lately(session, worker.id))}
-        elsewhere = session.scalar(_elsewhere(leaves), names | failed)
-        return elsewhere or session.scalar(_first(leaves), names)
-    return session.scalar(_near_or_first(leaves), names | {"worker_id": worker.id})
+        return queue.scalar(_elsewhere(leaves), names | failed) or queue.scalar(_any(leaves), names)
+    return queue.scalar(_near_or_first(leaves), names)
 
 
 def _names_of(slot: Slot) -> dict[str, Any]:
@@ -135,19 +141,19 @@ def _locked(query: Select[int]) -> Select[int]:
 
 
 @cache
-def _first(leaves: bool) -> Select[int]:
-    return _locked(select(Job.id).where(*_wanted(leaves)))
+def _any(leaves: bool) -> Select[int]:
+    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves)))
 
 
 @cache
 def _that_one(leaves: bool) -> Select[int]:
-    return _locked(select(Job.id).where(*_wanted(leaves), Job.id == bindparam("job_id")))
+    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves), Job.id == bindparam("job_id")))
 
 
 @cache
 def _elsewhere(leaves: bool) -> Select[int]:
     failed = Job.video_id.in_(bindparam("failed_on", expanding=True))
-    return _locked(select(Job.id).where(*_wanted(leaves), ~failed))
+    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves), ~failed))
 
 
 @cache
@@ -161,10 +167,11 @@ def _near_or_first(leaves: bool) -> Select[int]:
         .cte("reach")
     )
     # Each as a value of its own: the database then goes straight to these few rows of the queue.
-    place, first, last, video = (select(column).scalar_subquery() for column in reach.c)
-    near = Job.place == place, Job.turn.between(first, last), Job.video_id == video
+    place, turn, last, video = (select(column).scalar_subquery() for column in reach.c)
+    near = Job.place == place, Job.turn.between(turn, last), Job.video_id == video
     nearest = _locked(select(Job.id).where(*_wanted(leaves), *near))
-    return select(func.coalesce(nearest.scalar_subquery(), _first(leaves).scalar_subquery()))
+    first = _locked(select(Job.id).where(*_wanted(leaves)))
+    return select(func.coalesce(nearest.scalar_subquery(), first.scalar_subquery())).where(*IS_WELCOME)
 
 
 # --- idle GPUs -----------------------------------------------------------------------------------------------
