@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, bindparam, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, cast, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from jobs.contract import Slot, WorkerInfo
@@ -47,7 +47,7 @@ IS_WELCOME = (
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a look at the queue saw. `given_id`: the job that the worker has by this name already. `is_anything`: there
-    is a job for its slot, whoever may have it. `may_be_gpus`: some other worker speaks of a GPU.
+    is a job for its slot, whoever may have it. `may_be_gpus`: then, some other worker speaks of a GPU.
     """
 
     standing: Standing
@@ -69,10 +69,11 @@ _SPEAKS_OF_A_GPU = (
         cast(_other.capabilities, Text).contains('"hwaccel_enabled"'),
     ),
 )
+_ANYTHING = exists(select(Job.id).where(*QUEUED_FOR_SLOT))
 _LOOK = STANDING.add_columns(
     select(Job.id).where(Job.state == JobState.LEASED, *_GIVEN).limit(1).scalar_subquery(),
-    exists(select(Job.id).where(*QUEUED_FOR_SLOT)),
-    exists(select(_other.id).where(*_SPEAKS_OF_A_GPU)),
+    _ANYTHING,
+    and_(_ANYTHING, exists(select(_other.id).where(*_SPEAKS_OF_A_GPU))),  # an idle poll need not know
 )
 
 
