@@ -56,14 +56,16 @@ class Look:
     may_be_gpus: bool
 
 
+def _takes_work(who: type[Worker]) -> tuple[ColumnElement[bool], ...]:
+    return who.stopped_at.is_(None), who.paused_at.is_(None), who.drain_requested_at.is_(None)
+
+
 _other = aliased(Worker)
 _GIVEN = Job.lease_token == bindparam("token"), Job.worker_id == bindparam("worker_id")
 # A first look by the database, so that the facts of a fleet without GPUs are not read for every claim.
 _SPEAKS_OF_A_GPU = (
     _other.id != bindparam("worker_id"),
-    _other.stopped_at.is_(None),
-    _other.paused_at.is_(None),
-    _other.drain_requested_at.is_(None),
+    *_takes_work(_other),
     or_(
         *(cast(_other.facts, Text).contains(f'"{word}"') for word in GPU_WORDS),
         cast(_other.capabilities, Text).contains('"hwaccel_enabled"'),
@@ -118,16 +120,6 @@ def _names_of(slot: Slot) -> dict[str, Any]:
     }
 
 
-_ITS_FILM = (
-    select(Job.video_id)
-    .join(Attempt, Attempt.job_id == Job.id)
-    .where(Attempt.worker_id == bindparam("worker_id"), Job.kind == ENCODE)
-    .order_by(Attempt.id.desc())
-    .limit(1)
-    .cte("its_film")
-)
-
-
 # --- the statements ------------------------------------------------------------------------------------------
 
 
@@ -155,6 +147,16 @@ def _that_one(leaves: bool) -> Select[int]:
 def _elsewhere(leaves: bool) -> Select[int]:
     failed = Job.video_id.in_(bindparam("failed_on", expanding=True))
     return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves), ~failed))
+
+
+_ITS_FILM = (
+    select(Job.video_id)
+    .join(Attempt, Attempt.job_id == Job.id)
+    .where(Attempt.worker_id == bindparam("worker_id"), Job.kind == ENCODE)
+    .order_by(Attempt.id.desc())
+    .limit(1)
+    .cte("its_film")
+)
 
 
 @cache
@@ -192,16 +194,10 @@ def _leaves_work_to_a_gpu(
 def is_gpu_idle(session: Session, but: str, now: datetime) -> bool:
     """Is there a worker, another than `but`, that could encode on a GPU at once?"""
     since = now - timedelta(seconds=2 * settings().worker_heartbeat_interval)
-    here = (
-        Worker.id != but,
-        Worker.heartbeat_at > since,
-        Worker.stopped_at.is_(None),
-        Worker.paused_at.is_(None),
-        Worker.drain_requested_at.is_(None),
-    )
-    others = [other for other in session.scalars(select(Worker).where(*here)) if has_gpu(other)]
-    busy = _encodes_running(session) if others else {}
-    return any(busy.get(other.id, 0) < slots_of(other.facts) for other in others)
+    others = select(Worker).where(Worker.id != but, Worker.heartbeat_at > since, *_takes_work(Worker))
+    with_gpu = [other for other in session.scalars(others) if has_gpu(other)]
+    busy = _encodes_running(session) if with_gpu else {}
+    return any(busy.get(other.id, 0) < slots_of(other.facts) for other in with_gpu)
 
 
 def has_gpu(worker: Worker | Asker) -> bool:
