@@ -18,13 +18,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.load import Line
 from jobs.contract import Claim, JobProgress, WorkerInfo
 from jobs.http_coordinator import HttpCoordinator
 from jobs.lease import Lease
+from jobs.wire import KEY_HEADER, TOKEN_HEADER
 from tests.conftest import dispose, migrate
 from tests.contract.conftest import ENCODES
 from tests.contract.worker_api import WORKER_SECRET, register, remote_coordinator
@@ -94,32 +96,43 @@ def measure(
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One job, and two ways to speak about it: as a worker does, and with as little of its own as can be."""
+
+    coordinator: HttpCoordinator
+    line: Line
+    claim: Claim
+
+
 @contextmanager
-def _worker(config: Settings, storage: Path) -> Iterator[tuple[HttpCoordinator, Claim]]:
+def _worker(config: Settings, storage: Path) -> Iterator[Worker]:
     url = url_of(config, "worker_api")
-    line, api = remote_coordinator(url, register(url, "bench")["api_key"], storage)
-    claim = line.claim(WorkerInfo("", "bench"), ENCODES)
+    key = register(url, "bench")["api_key"]
+    coordinator, api = remote_coordinator(url, key, storage)
+    claim = coordinator.claim(WorkerInfo("", "bench"), ENCODES)
     assert claim is not None
-    yield line, claim
+    with Line(url, **{KEY_HEADER: key, TOKEN_HEADER: claim.token}) as line:
+        yield Worker(coordinator, line, claim)
     api.close()
 
 
-def _call(line: HttpCoordinator, claim: Claim, tabs: list[Tab], rounds: int) -> Seen:
+def _call(worker: Worker, tabs: list[Tab], rounds: int) -> Seen:
     """Progress is told by hand: what one call costs, and what follows it."""
-    seen = Seen([], [])
+    seen, path = Seen([], []), f"/api/worker/leases/{worker.claim.job_id}/renew"
     for number in range(rounds):
         time.sleep(random.uniform(ROUND_S, 1.5 * ROUND_S))
         began = time.monotonic()
-        line.renew(claim, _progress(number))
+        worker.line.post(path, {"progress": asdict(_progress(number))})
         seen.answers.append(time.monotonic() - began)
         _hear(tabs, began, seen)
     return seen
 
 
-def _report(line: HttpCoordinator, claim: Claim, tabs: list[Tab], rounds: int) -> Seen:
+def _report(worker: Worker, tabs: list[Tab], rounds: int) -> Seen:
     """Progress is reported as the pipeline does: its lease tells it when it next looks."""
     seen = Seen([], [])
-    with Lease(claim, line, threading.Event()) as lease:
+    with Lease(worker.claim, worker.coordinator, threading.Event()) as lease:
         for number in range(rounds, 2 * rounds):
             time.sleep(random.uniform(ROUND_S, 1.5 * ROUND_S))
             knew = time.monotonic()

@@ -190,7 +190,7 @@ def _settings(folder: Path, url: str, options: argparse.Namespace) -> Settings:
         worker_admin_secret=SECRET,
         rate_limit_enabled=False,
         storage_reserve_bytes=0,
-        worker_api_processes=options.processes,
+        **({"worker_api_processes": options.processes} if options.processes else {}),
     )
     return on_free_ports(config)
 
@@ -213,7 +213,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--queue", type=int, default=5000)
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--processes", type=int, default=1, help="VLOG_WORKER_API_PROCESSES")
+    parser.add_argument("--processes", type=int, help="VLOG_WORKER_API_PROCESSES, when not its default")
     return parser.parse_args()
 
 

@@ -53,6 +53,20 @@ def test_a_wrong_value_never_shows_a_password() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "processes"), [("sqlite:////tmp/vlog.db", 1), ("postgresql://localhost/vlog", 2)]
+)
+def test_the_worker_api_has_two_processes_where_two_can_write(
+    url: str, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert load_settings({"VLOG_DATABASE_URL": url}).worker_api_processes == processes
+    asked = {"VLOG_DATABASE_URL": url, "VLOG_WORKER_API_PROCESSES": "3"}
+    assert load_settings(asked).worker_api_processes == 3
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert load_settings({"VLOG_DATABASE_URL": url}).worker_api_processes == 1
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
 def test_every_way_to_write_a_postgresql_address_works(scheme: str) -> None:
     config = load_settings({"VLOG_DATABASE_URL": f"{scheme}://vlog:x@localhost/vlog"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,6 +35,12 @@ def temporary_folder(_data: dict[str, Any]) -> Path:
 
 def shared_counts(data: dict[str, Any]) -> str:
     return redis_address(str(data.get("redis_url", "")), data["storage_path"]) or "memory://"
+
+
+def api_processes(data: dict[str, Any]) -> int:
+    """SQLite has one lock for all that write; PostgreSQL keeps two processes busy on two cores."""
+    is_alone = str(data.get("database_url", "")).startswith("sqlite")
+    return 1 if is_alone else min(2, os.cpu_count() or 1)
 
 
 def redis_address(url: str, storage: Path) -> str:

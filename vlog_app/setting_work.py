@@ -12,6 +12,7 @@ from .setting_types import (
     HardwareKind,
     Preset,
     QueueMode,
+    api_processes,
     local_worker_api,
     temporary_folder,
 )
@@ -124,8 +125,9 @@ class WorkSettings(SiteSettings):
         pattern=HTTP_URL,
     )
     worker_api_processes: int = option(
-        1,
-        "Processes of the worker API; more than 1 pays with PostgreSQL, for many workers.",
+        api_processes,
+        "Processes of the worker API; empty is 2 with PostgreSQL and 1 with SQLite, which has one lock for writes.",
+        shown="empty",
         ge=1,
         le=64,
     )

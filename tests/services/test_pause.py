@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -239,3 +240,25 @@ def test_every_failed_film_is_taken_up_again_at_once() -> None:
     assert control.retry_failed() == 2
     assert {state_of(video) for video in videos} == {"processing"}
     assert control.retry_failed() == 0
+
+
+@pytest.mark.parametrize("only_one", [False, True])
+@pytest.mark.parametrize("said", ["wait", "disabled"])
+def test_what_the_owner_says_between_the_look_and_the_lease_is_heard(
+    said: str, only_one: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = jobs_of(film())[0].id if only_one else None
+    fleet.greet(ATLAS)
+    look = queue.look
+
+    def look_and_then(*arguments: Any) -> Any:
+        seen = look(*arguments)
+        if said == "wait":
+            control.pause_queue()
+        else:
+            fleet.set_disabled(ATLAS.id, is_disabled=True)
+        return seen
+
+    film(title="Another")
+    monkeypatch.setattr(queue, "look", look_and_then)
+    assert queue.claim_next_job(ATLAS, ANY, wanted) is None

@@ -37,6 +37,13 @@ def drop_connections(config: Settings) -> None:
     connection.close()
 
 
+@pytest.fixture
+def none_left(config: Settings, claim: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every connection was just used, and is dead."""
+    monkeypatch.setattr(connections, "TEST_AFTER_S", LONG_S)
+    drop_connections(config)
+
+
 def test_a_connection_that_rested_is_tested_so_that_nobody_notices(
     config: Settings, atlas: RemoteWorker, claim: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,22 +53,18 @@ def test_a_connection_that_rested_is_tested_so_that_nobody_notices(
         assert atlas.about(claim, "POST", "renew", json={}).status_code == 200
 
 
+@pytest.mark.usefixtures("none_left")
 def test_one_that_was_just_used_costs_one_answer_that_says_try_again(
-    config: Settings, atlas: RemoteWorker, claim: Claim, monkeypatch: pytest.MonkeyPatch
+    atlas: RemoteWorker, claim: Claim
 ) -> None:
-    monkeypatch.setattr(connections, "TEST_AFTER_S", LONG_S)
-    drop_connections(config)
     answer = atlas.about(claim, "POST", "renew", json={})
     assert (answer.status_code, answer.json["code"]) == (503, "database_busy")
     assert int(answer.headers["Retry-After"]) > 0
     assert atlas.about(claim, "POST", "renew", json={}).status_code == 200
 
 
-def test_a_claim_that_broke_is_asked_for_again_and_leased_once(
-    config: Settings, atlas: RemoteWorker, claim: Claim, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "TEST_AFTER_S", LONG_S)
-    drop_connections(config)
+@pytest.mark.usefixtures("none_left")
+def test_a_claim_that_broke_is_asked_for_again_and_leased_once(atlas: RemoteWorker, claim: Claim) -> None:
     body = {"slot": ANY_SLOT, "token": "a" * 32, "code_version": "of somebody else"}
     assert atlas.call("POST", "/leases", json=body).status_code == 503
     first, again = (atlas.call("POST", "/leases", json=body).json["lease"] for _ in range(2))

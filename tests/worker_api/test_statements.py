@@ -52,7 +52,7 @@ def test_a_claim_is_seven_statements(
     assert len(asked) == 7 + (on_sqlite if _is_sqlite(server) else 0)
 
 
-def test_progress_is_eight_statements(
+def test_progress_is_seven_statements(
     atlas: RemoteWorker, asked: list[str], hire: Callable[[str], RemoteWorker]
 ) -> None:
     claim = atlas.claim("encode")
@@ -60,7 +60,7 @@ def test_progress_is_eight_statements(
     assert atlas.about(claim, "POST", "renew", json={"progress": PROGRESS}).status_code == 200
     asked.clear()
     assert atlas.about(claim, "POST", "renew", json={"progress": PROGRESS}).status_code == 200
-    assert len(asked) == 8
+    assert len(asked) == 7
 
 
 def _is_sqlite(server: Flask) -> bool:

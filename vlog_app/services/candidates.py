@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, bindparam, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, cast, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from jobs.contract import Slot, WorkerInfo
@@ -21,9 +21,9 @@ from jobs.states import JobState
 
 from ..config import settings
 from ..extensions import glance
-from ..models import Attempt, Job, Worker
+from ..models import Attempt, Hold, Job, Worker
 from .worker_facts import GPU_WORDS, encodes_on_gpu, slots_of
-from .workers import STANDING, Asker, Standing, failed_lately, is_probe, may_take
+from .workers import QUEUE, STANDING, Asker, Standing, failed_lately, is_probe, may_take
 
 STAY_TURNS = 3  # a film may be this much ahead of the one whose turn it is, for a worker that has its source
 
@@ -37,12 +37,17 @@ QUEUED_FOR_SLOT = (
 )
 IS_READY = Job.not_before_at <= bindparam("now")
 IS_NOT_FOR_A_GPU_YET = or_(Job.kind != ENCODE, Job.rank < Rank.FIRST, Job.not_before_at <= bindparam("since"))
+# Looked at once more when a job is locked: the owner may have said so since the first look.
+IS_WELCOME = (
+    ~exists().where(Hold.name == QUEUE),
+    ~exists().where(Worker.id == bindparam("worker_id"), Worker.is_disabled),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a look at the queue saw. `given_id`: the job that the worker has by this name already. `is_anything`: there
-    is a job for its slot, whoever may have it. `may_be_gpus`: some other worker speaks of a GPU.
+    is a job for its slot, whoever may have it. `may_be_gpus`: then, some other worker speaks of a GPU.
     """
 
     standing: Standing
@@ -51,23 +56,26 @@ class Look:
     may_be_gpus: bool
 
 
+def _takes_work(who: type[Worker]) -> tuple[ColumnElement[bool], ...]:
+    return who.stopped_at.is_(None), who.paused_at.is_(None), who.drain_requested_at.is_(None)
+
+
 _other = aliased(Worker)
 _GIVEN = Job.lease_token == bindparam("token"), Job.worker_id == bindparam("worker_id")
 # A first look by the database, so that the facts of a fleet without GPUs are not read for every claim.
 _SPEAKS_OF_A_GPU = (
     _other.id != bindparam("worker_id"),
-    _other.stopped_at.is_(None),
-    _other.paused_at.is_(None),
-    _other.drain_requested_at.is_(None),
+    *_takes_work(_other),
     or_(
         *(cast(_other.facts, Text).contains(f'"{word}"') for word in GPU_WORDS),
         cast(_other.capabilities, Text).contains('"hwaccel_enabled"'),
     ),
 )
+_ANYTHING = exists(select(Job.id).where(*QUEUED_FOR_SLOT))
 _LOOK = STANDING.add_columns(
     select(Job.id).where(Job.state == JobState.LEASED, *_GIVEN).limit(1).scalar_subquery(),
-    exists(select(Job.id).where(*QUEUED_FOR_SLOT)),
-    exists(select(_other.id).where(*_SPEAKS_OF_A_GPU)),
+    _ANYTHING,
+    and_(_ANYTHING, exists(select(_other.id).where(*_SPEAKS_OF_A_GPU))),  # an idle poll need not know
 )
 
 
@@ -90,15 +98,16 @@ def find_candidate(
         return None
     facts = row.facts if row and not worker.facts else worker.facts
     leaves = seen.may_be_gpus and _leaves_work_to_a_gpu(session, facts, worker.id, slot, now)
-    names = _names_of(slot) | {"now": now, "since": now - timedelta(seconds=settings().gpu_head_start)}
+    since = now - timedelta(seconds=settings().gpu_head_start)
+    names = _names_of(slot) | {"now": now, "since": since, "worker_id": worker.id}
+    queue = session.connection()
     if job_id is not None:
-        return session.scalar(_that_one(leaves), names | {"job_id": job_id})
+        return queue.scalar(_that_one(leaves), names | {"job_id": job_id})
     if is_probe(row):
         # Another film says more about the worker than the one it has failed on.
         failed = {"failed_on": sorted(failed_lately(session, worker.id))}
-        elsewhere = session.scalar(_elsewhere(leaves), names | failed)
-        return elsewhere or session.scalar(_first(leaves), names)
-    return session.scalar(_near_or_first(leaves), names | {"worker_id": worker.id})
+        return queue.scalar(_elsewhere(leaves), names | failed) or queue.scalar(_any(leaves), names)
+    return queue.scalar(_near_or_first(leaves), names)
 
 
 def _names_of(slot: Slot) -> dict[str, Any]:
@@ -109,16 +118,6 @@ def _names_of(slot: Slot) -> dict[str, Any]:
         "first_place": place_of(slot.min_rank, Priority.HIGH),
         "last_place": place_of(slot.max_rank, Priority.LOW),
     }
-
-
-_ITS_FILM = (
-    select(Job.video_id)
-    .join(Attempt, Attempt.job_id == Job.id)
-    .where(Attempt.worker_id == bindparam("worker_id"), Job.kind == ENCODE)
-    .order_by(Attempt.id.desc())
-    .limit(1)
-    .cte("its_film")
-)
 
 
 # --- the statements ------------------------------------------------------------------------------------------
@@ -135,19 +134,29 @@ def _locked(query: Select[int]) -> Select[int]:
 
 
 @cache
-def _first(leaves: bool) -> Select[int]:
-    return _locked(select(Job.id).where(*_wanted(leaves)))
+def _any(leaves: bool) -> Select[int]:
+    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves)))
 
 
 @cache
 def _that_one(leaves: bool) -> Select[int]:
-    return _locked(select(Job.id).where(*_wanted(leaves), Job.id == bindparam("job_id")))
+    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves), Job.id == bindparam("job_id")))
 
 
 @cache
 def _elsewhere(leaves: bool) -> Select[int]:
     failed = Job.video_id.in_(bindparam("failed_on", expanding=True))
-    return _locked(select(Job.id).where(*_wanted(leaves), ~failed))
+    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves), ~failed))
+
+
+_ITS_FILM = (
+    select(Job.video_id)
+    .join(Attempt, Attempt.job_id == Job.id)
+    .where(Attempt.worker_id == bindparam("worker_id"), Job.kind == ENCODE)
+    .order_by(Attempt.id.desc())
+    .limit(1)
+    .cte("its_film")
+)
 
 
 @cache
@@ -161,10 +170,11 @@ def _near_or_first(leaves: bool) -> Select[int]:
         .cte("reach")
     )
     # Each as a value of its own: the database then goes straight to these few rows of the queue.
-    place, first, last, video = (select(column).scalar_subquery() for column in reach.c)
-    near = Job.place == place, Job.turn.between(first, last), Job.video_id == video
+    place, turn, last, video = (select(column).scalar_subquery() for column in reach.c)
+    near = Job.place == place, Job.turn.between(turn, last), Job.video_id == video
     nearest = _locked(select(Job.id).where(*_wanted(leaves), *near))
-    return select(func.coalesce(nearest.scalar_subquery(), _first(leaves).scalar_subquery()))
+    first = _locked(select(Job.id).where(*_wanted(leaves)))
+    return select(func.coalesce(nearest.scalar_subquery(), first.scalar_subquery())).where(*IS_WELCOME)
 
 
 # --- idle GPUs -----------------------------------------------------------------------------------------------
@@ -184,16 +194,10 @@ def _leaves_work_to_a_gpu(
 def is_gpu_idle(session: Session, but: str, now: datetime) -> bool:
     """Is there a worker, another than `but`, that could encode on a GPU at once?"""
     since = now - timedelta(seconds=2 * settings().worker_heartbeat_interval)
-    here = (
-        Worker.id != but,
-        Worker.heartbeat_at > since,
-        Worker.stopped_at.is_(None),
-        Worker.paused_at.is_(None),
-        Worker.drain_requested_at.is_(None),
-    )
-    others = [other for other in session.scalars(select(Worker).where(*here)) if has_gpu(other)]
-    busy = _encodes_running(session) if others else {}
-    return any(busy.get(other.id, 0) < slots_of(other.facts) for other in others)
+    others = select(Worker).where(Worker.id != but, Worker.heartbeat_at > since, *_takes_work(Worker))
+    with_gpu = [other for other in session.scalars(others) if has_gpu(other)]
+    busy = _encodes_running(session) if with_gpu else {}
+    return any(busy.get(other.id, 0) < slots_of(other.facts) for other in with_gpu)
 
 
 def has_gpu(worker: Worker | Asker) -> bool:

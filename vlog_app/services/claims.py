@@ -111,8 +111,9 @@ def require_whole(session: Session, job: Job) -> None:
 def open_attempt(session: Session, job_id: int, worker: WorkerInfo, now: datetime) -> int:
     """Its number."""
     values = {"job_id": job_id, "worker_id": worker.id, "worker_name": worker.name, "started_at": now}
-    attempt_id: int = session.execute(_OPEN_ATTEMPT, values).inserted_primary_key[0]  # type: ignore[attr-defined]
-    return attempt_id
+    key = session.connection().execute(_OPEN_ATTEMPT, values).inserted_primary_key
+    assert key is not None
+    return int(key[0])
 
 
 @lru_cache(maxsize=FILMS_KEPT)

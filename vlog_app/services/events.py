@@ -47,7 +47,9 @@ _RECORD = insert(table_of(Event))
 
 def record(session: Session, video_id: int, kind: EventKind, now: datetime, **data: Any) -> None:
     """Call inside a transaction: it is told after the commit."""
-    session.execute(_RECORD, {"video_id": video_id, "kind": kind.value, "data": data, "created_at": now})
+    session.connection().execute(
+        _RECORD, {"video_id": video_id, "kind": kind.value, "data": data, "created_at": now}
+    )
     news_of(session).videos.add(video_id)
 
 

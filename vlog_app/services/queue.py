@@ -34,7 +34,7 @@ from ..extensions import db, news_of, transaction
 from ..models import Attempt, Encode, Job
 from ..models.types import table_of
 from . import wakeup
-from .at_work import note_device
+from .at_work import circumstances, note_device
 from .candidates import find_candidate, look
 from .claims import open_attempt, read_offer, require_whole
 from .clock import database_now
@@ -45,11 +45,9 @@ from .places import put_in_place
 from .planning import encode_instead_of_copy, forget_grid, queue_storyboard
 from .retries import UNCHARGED, retry_wait_s, tell_of_failure
 from .worker_facts import encodes_on_gpu
-from .workers import begin_probe, is_draining, judge, note_success, standing_of
+from .workers import begin_probe, judge, note_success, standing_of
 
 JOBS = table_of(Job)
-_LEASE = JOBS.c.state == JobState.LEASED, JOBS.c.lease_token == bindparam("token")
-_HOLD = update(JOBS).where(JOBS.c.id == bindparam("job"), *_LEASE).values(lease_expires_at=bindparam("until"))
 
 # --- the verbs of a worker -----------------------------------------------------------------------------------
 
@@ -123,28 +121,29 @@ def _tell_of_start(session: Session, job: Job, worker: WorkerInfo, now: datetime
 
 def renew_lease(held: Held, progress: JobProgress | None) -> Orders:
     """Extend the lease and note the progress. Raises LeaseLost."""
+    also = {"progress": _told(progress)} if progress else {}
     with transaction() as session:
-        job = hold_lease(session, held)
+        job = hold_lease(session, held, **also)
+        about = circumstances(session, job)
         if progress is not None:
-            job.progress = {
-                "segment": progress.segment,
-                "fraction": progress.fraction,
-                "speed": progress.speed,
-            }
-            note_device(session, job.attempt_id, progress.device)
+            note_device(session, job, about, progress.device)
             record(session, job.video_id, EventKind.PROGRESS, database_now(session))
-        gives_back = job.place >= PAUSED or is_draining(session, job.worker_id)
-        return Orders(settings().lease_s, job.end_segment, gives_back)
+        return Orders(settings().lease_s, job.end_segment, job.place >= PAUSED or about.is_draining)
 
 
-def hold_lease(session: Session, held: Held) -> Job:
+def _told(progress: JobProgress) -> dict[str, Any]:
+    return {"segment": progress.segment, "fraction": progress.fraction, "speed": progress.speed}
+
+
+def hold_lease(session: Session, held: Held, **also: Any) -> Job:
     """Inside a transaction: prove the lease, extend it, and keep anyone else from taking the job until the
-    transaction ends. Raises LeaseLost.
+    transaction ends. `also`: columns to write with it. Raises LeaseLost.
     """
     session.flush()
     until = database_now(session) + timedelta(seconds=settings().lease_s)
-    names = {"job": held.job_id, "token": held.token, "until": until}
-    if session.execute(_HOLD, names).rowcount != 1:  # type: ignore[attr-defined]
+    names = {"job": held.job_id, "token": held.token, "new_lease_expires_at": until}
+    names |= {f"new_{name}": value for name, value in also.items()}
+    if session.connection().execute(_extended(tuple(also)), names).rowcount != 1:
         raise LeaseLost("this job is leased to somebody else by now, or not wanted any more")
     return session.get_one(Job, held.job_id, populate_existing=True)
 
@@ -342,7 +341,7 @@ def _move(session: Session, job_id: int, move: Move, *, token: str | None = None
     session.flush()  # what is changed of the job and not written yet goes first
     guarded = _guarded(move, token is not None, tuple(values))
     new = {f"new_{name}": value for name, value in values.items()}
-    if session.execute(guarded, {"job": job_id, "token": token, **new}).rowcount != 1:  # type: ignore[attr-defined]
+    if session.connection().execute(guarded, {"job": job_id, "token": token, **new}).rowcount != 1:
         return False
     if (known := session.identity_map.get(session.identity_key(Job, job_id))) is not None:
         session.expire(known)
@@ -352,13 +351,24 @@ def _move(session: Session, job_id: int, move: Move, *, token: str | None = None
 
 
 @cache
+def _extended(names: tuple[str, ...]) -> Update:
+    """A lease goes on; `names` are columns that are written with it."""
+    mine = JOBS.c.state == JobState.LEASED, JOBS.c.lease_token == bindparam("token")
+    return update(JOBS).where(JOBS.c.id == bindparam("job"), *mine).values(_new("lease_expires_at", *names))
+
+
+@cache
 def _guarded(move: Move, has_token: bool, names: tuple[str, ...]) -> Update:
     """The statement, made once for each move: making it takes longer than running it."""
     sources = [state.value for state in sources_of(move)]
     guarded = update(JOBS).where(JOBS.c.id == bindparam("job"), JOBS.c.state.in_(sources))
     if has_token:
         guarded = guarded.where(JOBS.c.lease_token == bindparam("token"))
-    return guarded.values(state=target_of(move).value, **{name: bindparam(f"new_{name}") for name in names})
+    return guarded.values(_new(*names) | {"state": target_of(move).value})
+
+
+def _new(*names: str) -> dict[str, Any]:
+    return {name: bindparam(f"new_{name}") for name in names}
 
 
 def stop_jobs(session: Session, encode_id: int, now: datetime) -> None:

@@ -124,11 +124,6 @@ def begin_probe(session: Session, standing: Standing) -> bool:
     return bool(moved.rowcount == 1)  # type: ignore[attr-defined]
 
 
-def is_draining(session: Session, worker_id: str | None) -> bool:
-    asked = select(Worker.drain_requested_at).where(Worker.id == worker_id)
-    return worker_id is not None and session.scalar(asked) is not None
-
-
 def failed_lately(session: Session, worker_id: str) -> set[int]:
     """Videos this worker failed on since it did something well."""
     return {job.video_id for _, job in _failures_in_a_row(session, worker_id)}
