@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import threading
@@ -9,6 +10,7 @@ import weakref
 from pathlib import Path
 
 BLOCK_BYTES = 128 * 1024  # at 20 kB/s one takes seven seconds: that much a broken line may cost
+KEEP_SIZE, PUNCH_HOLE = 1, 2  # linux/falloc.h
 
 
 class BlockFile:
@@ -48,6 +50,16 @@ class BlockFile:
             self.kept_bytes += 0 if self.has(block) else len(data)
             self._here[block] = 1
 
+    def forget(self, block: int) -> int:
+        """Give its place on the disk back; returns how many bytes that were, 0 where the file system cannot."""
+        start, stop = self.span(block)
+        with self._lock:
+            if not self.has(block) or not _punch(self._handle, start, stop - start):
+                return 0
+            self._here[block] = 0
+            self.kept_bytes -= stop - start
+            return stop - start
+
     def send(self, connection: socket.socket, start: int, stop: int) -> None:
         """Bytes that are here, to a blocking socket."""
         while start < stop:
@@ -55,6 +67,15 @@ class BlockFile:
 
     def drop(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+def _punch(handle: int, start: int, count: int) -> bool:
+    """Make a hole where bytes were; Python has no call for it."""
+    call = getattr(ctypes.CDLL(None), "fallocate", None)
+    if call is None:
+        return False
+    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return bool(call(handle, KEEP_SIZE | PUNCH_HOLE, start, count) == 0)
 
 
 def _write_all(handle: int, data: bytes, at: int) -> None:

@@ -271,7 +271,7 @@ def chores(app: Flask) -> tuple[Chore, ...]:
 
     return (
         *rings,
-        Chore("expired leases", min(sweep_s, 15), within(queue.sweep_expired_leases)),
+        Chore("expired leases", min(sweep_s, 5), within(queue.sweep_expired_leases)),
         Chore("unpublished encodes", sweep_s, within(publish.publish_finished)),
         Chore("interrupted uploads", sweep_s, within(uploads.finish_interrupted_uploads)),
         Chore("former encodes", min(sweep_s, 30), within(retiring.retire_encodes)),

@@ -102,6 +102,15 @@ class Film:
                 default=0.0,
             )
 
+    def shed(self, wanted_bytes: int) -> None:
+        """Give up what nobody reads at the moment, from the front on, until so much is free. It can be had again."""
+        with self._moved:
+            for block in range(self.blocks.count):
+                if wanted_bytes <= 0:
+                    return
+                if not any(reader.wants(block) for reader in self._readers):
+                    wanted_bytes -= self.blocks.forget(block)
+
     # --- readers --------------------------------------------------------------------------------------------
 
     @contextmanager

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 KEEP_IDLE_S = 600.0  # the next job of a film comes soon, or goes to somebody else
 TURN_S = 0.2
 RUN_BYTES = RUN * BLOCK_BYTES
+SHED_BYTES = 8 * RUN_BYTES  # so that room is not made for every request
 NO_ROOM = "The disk of the worker is too full for this film. Everything finished is kept."
 CHANGED = (
     "The source file on the site was changed while this film was made from it. Nothing of the changed file was used. "
@@ -150,10 +151,19 @@ class Sources:
         return Film(blocks, head.etag, line.fetch, self._make_room)
 
     def _make_room(self, coming: int) -> None:
+        """What nobody needs goes first, then what has been read of films that are larger than the disk."""
         if not self._has_room(coming):
             self.tidy()
         if not self._has_room(coming):
+            self._shed()
+        if not self._has_room(coming):
             raise StorageFull(NO_ROOM)
+
+    def _shed(self) -> None:
+        with self._lock:
+            films = [entry.film for entry in self._entries.values() if entry.film is not None]
+        for film in films:
+            film.shed(SHED_BYTES)
 
     def _has_room(self, coming: int) -> bool:
         if not self._folder.exists():

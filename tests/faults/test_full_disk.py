@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,10 +30,10 @@ pytestmark = [pytest.mark.media, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """4 MB, to be made larger."""
+    """60 MB of a file system of its own."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
         pytest.skip("only root may mount a small disk here")
     yield folder
@@ -52,6 +54,7 @@ def test_a_worker_without_room_pauses_itself_and_comes_back(
 ) -> None:
     film = numbered_film(ffmpeg_path, tmp_path / "film.mp4", seconds=20, size="640x360", filled_to="6M")
     video = upload(film, "numbers")
+    ballast = fill(small_disk)
     with running_worker_api(server) as url, elsewhere(config, tmp_path) as place:
         place.port = httpx2.URL(url).port or 0
         worker = place.work(small_disk.name)
@@ -60,7 +63,7 @@ def test_a_worker_without_room_pauses_itself_and_comes_back(
         assert (row.pause_reason, row.probe_at is not None) == (workers.NO_SPACE, True)
         wait_until(lambda: not scratch(small_disk))
         assert state_of(video) == "processing"
-        subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+        ballast.unlink()
         wait_until(lambda: state_of(video) == "ready")
         assert the_worker().paused_at is None
         stop(worker)
@@ -68,6 +71,16 @@ def test_a_worker_without_room_pauses_itself_and_comes_back(
     assert set(failed(outcomes(video))) == {("failed", "storage_full")}
     assert not scratch(small_disk)
     assert orphans() == []
+
+
+def fill(folder: Path) -> Path:
+    """Somebody else's file, that takes all there is."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1 << 20))
+    assert shutil.disk_usage(folder).free == 0
+    return ballast
 
 
 def failed(attempts: list[tuple[str | None, str | None]]) -> list[tuple[str | None, str | None]]:
@@ -80,4 +93,8 @@ def the_worker() -> Worker:
 
 
 def scratch(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".lock" and path.name != "ballast"
+    ]

@@ -16,10 +16,11 @@ from encoder.inputs import Loopback
 from encoder.model import Chunk
 from encoder.plan import make_plan
 from jobs import film
+from jobs import sources as sources_module
 from jobs.blocks import BLOCK_BYTES
 from jobs.contract import Claim, LeaseLost, Unavailable
 from jobs.film import MOST_LEAD, Reading
-from jobs.sources import Sources
+from jobs.sources import RUN_BYTES, Sources
 from tests.factories import make_source
 from tests.jobs.source_lines import CountingLine
 
@@ -234,3 +235,29 @@ def test_a_disk_without_room_ends_the_job_and_not_the_film(tmp_path: Path) -> No
         assert list((tmp_path / "films").iterdir()) == []
     finally:
         sources.close()
+
+
+def test_a_film_larger_than_the_disk_is_read_all_the_same(
+    sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk holds half of it; what lies behind the reader makes room for what comes."""
+    room = len(FILM) // 2
+    line = CountingLine(FILM)
+    reading = sources.open(lease(), line)
+    kept: list[int] = []
+
+    def has_room(coming: int) -> bool:
+        kept.append(on_disk(reading))
+        return reading.film.blocks.kept_bytes + coming <= room
+
+    monkeypatch.setattr(sources, "_has_room", has_room)
+    monkeypatch.setattr(sources_module, "SHED_BYTES", RUN_BYTES)
+    monkeypatch.setattr(sources, "tidy", lambda: None)
+    assert read(reading) == FILM
+    assert max(kept) <= room + 2 * RUN_BYTES  # three requests may have found the same room
+    assert line.sent_bytes < 1.2 * len(FILM)
+    assert read(reading, 0, 5 * BLOCK_BYTES) == FILM[: 5 * BLOCK_BYTES], "a hole was sent"
+
+
+def on_disk(reading: Reading) -> int:
+    return reading.film.blocks.path.stat().st_blocks * 512
