@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -26,7 +27,7 @@ SHORT_LEASE_S, LEASE_S = 8.0, 60.0
 CALM_S = (0.3, 1.5)  # between two faults, at random
 HANG_S = (2.0, 4.0)
 WORK_S = 20.0  # until the next film has come in
-WEB = ("public", "admin", "worker-api")
+WEB = ("admin", "admin", "public", "worker-api")  # uploads go to the admin site
 PATIENCE_S = 60.0
 
 
@@ -42,6 +43,7 @@ class Place:
     postgres: Cluster | None = None
     line: Line | None = None
     remote: subprocess.Popen[bytes] | None = None
+    webs: Iterator[str] = field(default_factory=lambda: itertools.cycle(WEB))
     done: Counter[str] = field(default_factory=Counter)
     logs: list[Path] = field(default_factory=list)
 
@@ -93,14 +95,14 @@ class Place:
 
     def _web_worker(self) -> bool | None:
         """The process of gunicorn that answers; its master starts another."""
-        answering = family(self._child(self.dice.choice(WEB)))[1:]
+        answering = family(self._child(next(self.webs)))[1:]
         if not answering:
             return False
         os.kill(answering[0], signal.SIGKILL)
         return None
 
     def _web(self) -> None:
-        os.kill(self._child(self.dice.choice(WEB)), signal.SIGKILL)
+        os.kill(self._child(next(self.webs)), signal.SIGKILL)
 
     def _scheduler(self) -> None:
         os.kill(self._child("scheduler"), signal.SIGKILL)
