@@ -127,7 +127,6 @@ def test_live_parts_exist_only_while_something_moves(admin_client: FlaskClient) 
     make_ready(ready)
     assert f'data-live="{moving.id}"' in admin_client.get(f"/videos/{moving.id}").text
     assert 'data-live=""' in admin_client.get(f"/videos/{ready.id}").text
-
     table = admin_client.get("/videos").text
     assert f'data-live="{moving.id}"' in table
 
