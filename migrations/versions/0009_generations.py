@@ -1,4 +1,4 @@
-"""A film can be encoded again: a later generation beside the one that plays."""
+"""A film can be encoded again, beside the generation that plays. Keys of workers may have an end."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True))
     with op.batch_alter_table("renditions") as batch_op:
         batch_op.add_column(sa.Column("taken_from", sa.Integer(), nullable=True))
+    with op.batch_alter_table("worker_keys") as batch_op:
+        batch_op.add_column(sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("worker_keys") as batch_op:
+        batch_op.drop_column("expires_at")
     with op.batch_alter_table("renditions") as batch_op:
         batch_op.drop_column("taken_from")
     with op.batch_alter_table("encodes") as batch_op:

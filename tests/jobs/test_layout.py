@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from encoder.model import Chunk
 from encoder.plan import make_plan
-from jobs.layout import ENCODE, ESSENTIAL, JobDraft, Rank, draft_jobs, split_for_demand
+from jobs.layout import ENCODE, ESSENTIAL, JobDraft, Rank, draft_again, draft_jobs, split_for_demand
 from jobs.worker import SLOTS
 from tests.factories import make_recording, make_source
 
@@ -73,6 +73,20 @@ def test_a_cut_for_a_viewer_covers_the_rest_of_the_job_once(
 
 def test_every_job_of_sound_alone_is_taken_by_some_slot() -> None:
     drafts = draft_jobs(make_plan(make_recording(tracks=1)), 60)
+    for draft in drafts:
+        assert any(
+            draft.kind in slot.kinds and slot.min_rank <= draft.rank <= slot.max_rank for slot in SLOTS
+        )
+
+
+@pytest.mark.parametrize("names", [{"1080p", "720p", "480p", "360p", "audio"}, {"480p"}, {"audio"}])
+def test_encoding_again_covers_what_was_chosen_once_and_no_more(names: set[str]) -> None:
+    plan = make_plan(make_source(seconds=300))
+    drafts = draft_again(plan, 60, names)
+    found = cells(drafts)
+    assert set(found) == {(name, index) for name in names for index in range(plan.segment_count)}
+    assert set(found.values()) == {1}
+    assert {draft.rank for draft in drafts} <= {Rank.BULK, Rank.SOUND}, "nobody waits for it"
     for draft in drafts:
         assert any(
             draft.kind in slot.kinds and slot.min_rank <= draft.rank <= slot.max_rank for slot in SLOTS

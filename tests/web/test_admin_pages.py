@@ -125,8 +125,8 @@ def test_live_parts_exist_only_while_something_moves(admin_client: FlaskClient) 
     moving, ready = make_video("Moves"), make_video("Is ready")
     make_progress(moving, {"360p": 1})
     make_ready(ready)
-    assert f'data-live-video="{moving.id}"' in admin_client.get(f"/videos/{moving.id}").text
-    assert "data-live-video" not in admin_client.get(f"/videos/{ready.id}").text
+    assert f'data-live="{moving.id}"' in admin_client.get(f"/videos/{moving.id}").text
+    assert 'data-live=""' in admin_client.get(f"/videos/{ready.id}").text
     table = admin_client.get("/videos").text
     assert f'data-live="{moving.id}"' in table
 

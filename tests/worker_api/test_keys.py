@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 
-from tests.worker_api.conftest import RemoteWorker
+from tests.worker_api.conftest import OWNER, RemoteWorker
 from vlog_app.extensions import db
 from vlog_app.models import WorkerKey
 from vlog_app.services import worker_keys
@@ -38,7 +39,22 @@ def test_every_wrong_key_gets_the_same_answer(atlas: RemoteWorker, what: str) ->
     atlas.key = wrong_keys(atlas.key)[what]
     answer = atlas.call("POST", "/heartbeat", json={"status": "idle"})
     assert (answer.status_code, answer.json["code"]) == (401, "key_invalid")
-    assert answer.json["detail"].startswith("This key is not known, or was revoked.")
+    assert answer.json["detail"].startswith("This key is not known, was revoked or has expired.")
+
+
+def test_a_key_may_have_an_end(server: Flask, caller: FlaskClient) -> None:
+    said = {"worker_name": "guest", "key_days": 30}
+    new = caller.post("/api/worker/register", json=said, headers=OWNER).json
+    guest = RemoteWorker(caller, new["worker_id"], new["api_key"])
+    assert guest.call("POST", "/heartbeat", json={"status": "idle"}).status_code == 200
+    with server.app_context(), db.session.begin():
+        key = db.session.scalars(db.select(WorkerKey)).one()
+        assert key.expires_at == key.created_at + timedelta(days=30)
+        key.expires_at -= timedelta(days=30)
+    answer = guest.call("POST", "/heartbeat", json={"status": "idle"})
+    assert (answer.status_code, answer.json["code"]) == (401, "key_invalid")
+    nonsense = caller.post("/api/worker/register", json={"key_days": 0}, headers=OWNER)
+    assert nonsense.status_code == 422
 
 
 def test_no_key_is_401(atlas: RemoteWorker) -> None:

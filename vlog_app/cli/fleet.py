@@ -18,11 +18,15 @@ def as_json_option(command: Command) -> Command:
 
 @click.command("register")
 @click.argument("name", required=False, default="")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), help="Its key ends after so many days; else only when revoked."
+)
 @as_json_option
 @with_appcontext
-def register(name: str, as_json: bool) -> None:
+def register(name: str, days: int | None, as_json: bool) -> None:
     """Register a remote worker called NAME, and show its key. It is shown this once."""
-    new = _call("POST", "/api/worker/register", {"worker_name": name} if name else {})
+    wanted = {"worker_name": name or None, "key_days": days}
+    new = _call("POST", "/api/worker/register", {k: v for k, v in wanted.items() if v is not None})
     if as_json:
         click.echo(json.dumps(new))
         return

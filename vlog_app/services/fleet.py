@@ -145,8 +145,14 @@ def _row(session: Session, worker: WorkerInfo, now: datetime) -> Worker:
 # --- what the owner decides ----------------------------------------------------------------------------------
 
 
-def register(name: str, kind: str, capabilities: Mapping[str, Any], about: Mapping[str, Any]) -> Registered:
-    """A new worker and its key. An empty name gets one."""
+def register(
+    name: str,
+    kind: str,
+    capabilities: Mapping[str, Any],
+    about: Mapping[str, Any],
+    key_days: int | None = None,
+) -> Registered:
+    """A new worker and its key, which ends after so many days when they are given. An empty name gets one."""
     worker_id = str(uuid.uuid4())
     name = clean_name(name) or f"worker-{worker_id[:8]}"
     with transaction() as session:
@@ -155,7 +161,7 @@ def register(name: str, kind: str, capabilities: Mapping[str, Any], about: Mappi
         row.capabilities, row.about = dict(capabilities), dict(about)
         session.add(row)
         session.flush()
-        return Registered(worker_id, name, worker_keys.mint(session, worker_id, now))
+        return Registered(worker_id, name, worker_keys.mint(session, worker_id, now, key_days))
 
 
 def clean_name(name: str) -> str:

@@ -30,6 +30,7 @@ _LOOK_UP = (
     select(
         WorkerKey.sha256,
         WorkerKey.revoked_at,
+        WorkerKey.expires_at,
         WorkerKey.last_used_at,
         Worker.id,
         Worker.name,
@@ -51,12 +52,15 @@ class KnownWorker:
     is_use_noted: bool
 
 
-def mint(session: Session, worker_id: str, now: datetime) -> str:
-    """A new key of a worker; the only time anyone sees it. Call inside a transaction."""
+def mint(session: Session, worker_id: str, now: datetime, days: int | None = None) -> str:
+    """A new key of a worker, good for so many days; the only time anyone sees it. Call inside a transaction."""
     key_id = secrets.token_hex(4)
     body = f"vlw_{key_id}_{secrets.token_urlsafe(RANDOM_BYTES)}"
     key = f"{body}_{_crc(body)}"
-    session.add(WorkerKey(id=key_id, worker_id=worker_id, sha256=_digest(key), created_at=now))
+    ends = None if days is None else now + timedelta(days=days)
+    session.add(
+        WorkerKey(id=key_id, worker_id=worker_id, sha256=_digest(key), created_at=now, expires_at=ends)
+    )
     return key
 
 
@@ -68,9 +72,12 @@ def find(key: str) -> KnownWorker | None:
     with glance() as connection:
         row = connection.execute(_LOOK_UP, {"key_id": key_id}).first()
     is_right = hmac.compare_digest(_digest(key), row.sha256 if row else NO_DIGEST)
+    now = datetime.now(UTC)
     if row is None or not is_right or row.revoked_at is not None:
         return None
-    is_use_noted = row.last_used_at is not None and datetime.now(UTC) - row.last_used_at < USED_EVERY
+    if row.expires_at is not None and row.expires_at <= now:
+        return None
+    is_use_noted = row.last_used_at is not None and now - row.last_used_at < USED_EVERY
     return KnownWorker(key_id, row.id, row.name, row.is_disabled, is_use_noted)
 
 
@@ -79,6 +86,13 @@ def note_use(key_id: str) -> None:
         session.execute(
             update(WorkerKey).where(WorkerKey.id == key_id).values(last_used_at=datetime.now(UTC))
         )
+
+
+def end_of(worker_id: str) -> datetime | None:
+    """When the newest key of a worker ends by itself; None: never, or there is none."""
+    mine = WorkerKey.worker_id == worker_id, WorkerKey.revoked_at.is_(None)
+    query = select(WorkerKey.expires_at).where(*mine).order_by(WorkerKey.created_at.desc())
+    return db.session.scalar(query.limit(1))
 
 
 def revoke_all(session: Session, worker_id: str, now: datetime) -> None:

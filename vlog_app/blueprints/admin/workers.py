@@ -12,7 +12,7 @@ from flask import Response, render_template, request, url_for
 from ...config import settings
 from ...extensions import db, limiter
 from ...fragments import local_path, render_block, see_other
-from ...services import fleet, wakeup
+from ...services import fleet, wakeup, worker_keys
 from ...services.clock import database_now
 from ...services.fleet import StillHere, UnknownWorker
 from . import workers_api
@@ -25,6 +25,8 @@ blueprint.register_error_handler(UnknownWorker, workers_api.unknown)
 blueprint.register_error_handler(StillHere, workers_api.still_here)
 
 MOST_NAME = 100
+#: What a key may be good for, in days; anything else is until it is revoked.
+KEY_ENDS = {"30": 30, "90": 90, "365": 365}
 ID_CHARS = 64
 #: What is done at once: nothing of it is lost, and each has its opposite.
 SWITCHES: dict[str, Callable[[str], object]] = {
@@ -54,6 +56,7 @@ def worker(worker_id: str) -> str:
         worker=read_panel(worker_id, _now()),
         recent=read_recent(worker_id),
         hardware=read_hardware(fleet.member(worker_id).worker),
+        key_ends=worker_keys.end_of(worker_id),
         now=_now(),
     )
 
@@ -71,7 +74,8 @@ def register_worker() -> str | tuple[str, int]:
     problem = _problem_with(name)
     if problem:
         return _new_page(name=given[:MOST_NAME], problem=problem), 422
-    return _new_page(new=fleet.register(name, "remote", {}, {}))
+    days = KEY_ENDS.get(request.form.get("key_days", ""))
+    return _new_page(new=fleet.register(name, "remote", {}, {}, days))
 
 
 @blueprint.post("/workers/<worker_id>/<any(disable, enable, 'hand-over'):verb>")

@@ -50,7 +50,11 @@ def require_worker() -> KnownWorker:
         raise Problem(401, "key_missing", f"Send the key of a worker in the header {KEY_HEADER}.")
     known = known_worker()
     if known is None:
-        raise Problem(401, "key_invalid", "This key is not known, or was revoked. Register the worker again.")
+        raise Problem(
+            401,
+            "key_invalid",
+            "This key is not known, was revoked or has expired. Register the worker again.",
+        )
     if known.is_disabled:
         raise Problem(403, LeaseCode.DISABLED, "This worker was disabled by the owner of the site.")
     if not known.is_use_noted:

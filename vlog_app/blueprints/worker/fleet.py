@@ -48,6 +48,7 @@ def register() -> Response:
         body.worker_type,
         body.capabilities.model_dump(exclude_none=True) if body.capabilities else {},
         body.metadata.model_dump(exclude_none=True) if body.metadata else {},
+        body.key_days,
     )
     words = f"{new.name} is registered. Keep its key now: it is shown this once."
     return jsonify(worker_id=new.worker_id, api_key=new.api_key, message=words)

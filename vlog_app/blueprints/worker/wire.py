@@ -89,6 +89,7 @@ class Registration(Strict):
     worker_type: Literal["local", "remote"] = "remote"
     capabilities: Capabilities | None = None
     metadata: Metadata | None = None
+    key_days: int | None = Field(None, ge=1, le=3650)
 
 
 class HeartbeatMetadata(BaseModel):

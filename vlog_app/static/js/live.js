@@ -101,6 +101,7 @@ setInterval(() => {
 
 document.addEventListener("htmx:afterSwap", () => {
   rewriteClocks();
+  connect(); // something may have begun
   if (!videoIds()) { // everything here is finished
     disconnect();
     clearInterval(pollTimer);
