@@ -34,6 +34,7 @@ class Variant:
     peak_bps: int
     average_bps: int | None = None
     has_sound_inside: bool = False
+    is_sdr: bool = True  # False: nobody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +136,9 @@ def _variant_line(variant: Variant, audio_group: str | None) -> str:
     return "#EXT-X-STREAM-INF:" + ",".join(fields)
 
 
-def _picture_fields(variant: Variant) -> tuple[str, str]:
-    return f"RESOLUTION={variant.width}x{variant.height}", f"FRAME-RATE={float(variant.fps):.3f}"
+def _picture_fields(variant: Variant) -> tuple[str, ...]:
+    size = f"RESOLUTION={variant.width}x{variant.height}"
+    return (size, f"FRAME-RATE={float(variant.fps):.3f}", *(["VIDEO-RANGE=SDR"] if variant.is_sdr else []))
 
 
 def _quoted(text: str) -> str:

@@ -22,8 +22,11 @@ TICKS = 2
 
 @dataclass(frozen=True, slots=True)
 class Variant:
+    """`is_foreign`: cut by somebody else, its sound inside."""
+
     attributes: dict[str, str]
     media: Media
+    is_foreign: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +48,23 @@ def check(
     foreign: Collection[str] = (),
 ) -> list[Finding]:
     """Everything that is wrong with the film in `folder`. Rungs in `copied` are the source's own pictures, which may
-    come without colour tags. Those in `foreign` were made and cut by somebody else: they carry their sound themselves,
-    and are held to what their playlists say of them, not to the grid and the colours of the others.
+    come without colour tags. Those in `foreign` were made and cut by somebody else: they carry their sound inside, and
+    are held to what their playlists say of them, not to the grid and the colours of the others.
     """
     path = folder / master
     if not path.is_file():
         return [Finding("missing_master", master, "is not there")]
     text = read_text(master, path.read_bytes(), is_master=True)
-    variants, tracks = _variants(folder, text), _tracks(folder, text)
+    variants, tracks = _variants(folder, text, foreign), _tracks(folder, text)
     media = {one.name: one for one in _all_media(variants, tracks)}
     for item in media.values():
         check_media(item, is_copy=rung_of(item) in copied, is_foreign=rung_of(item) in foreign)
     _check_master(text, variants)
     for variant in variants:
         beside = [t for t in tracks if t.group == _bare(variant, "AUDIO")]
-        _check_variant(text, variant, beside, has_sound_inside=rung_of(variant.media) in foreign)
+        _check_variant(text, variant, beside)
     _check_groups(text, variants, tracks)
-    _check_together(text, [each for each in variants if rung_of(each.media) not in foreign], tracks)
+    _check_together(text, [each for each in variants if not each.is_foreign], tracks)
     return text.findings + [f for item in media.values() for f in (*item.text.findings, *item.findings)]
 
 
@@ -77,14 +80,14 @@ def _media_of(tracks: list[Track]) -> list[Media]:
     return [track.media for track in tracks if track.media is not None]
 
 
-def _variants(folder: Path, text: Text) -> list[Variant]:
+def _variants(folder: Path, text: Text, foreign: Collection[str]) -> list[Variant]:
     found = []
     for value, uri in text.entries:
         media = read_media(folder, uri)
         if media is None:
             text.find("missing_playlist", f"{uri} is not there")
         else:
-            found.append(Variant(attributes(text, value), media))
+            found.append(Variant(attributes(text, value), media, rung_of(media) in foreign))
     return found
 
 
@@ -117,7 +120,7 @@ def _bare(variant: Variant, name: str) -> str:
     return variant.attributes.get(name, "").strip('"')
 
 
-def _check_variant(text: Text, variant: Variant, tracks: list[Track], *, has_sound_inside: bool) -> None:
+def _check_variant(text: Text, variant: Variant, tracks: list[Track]) -> None:
     name, fields = variant.media.name, variant.attributes
     for needed in ("BANDWIDTH", "AVERAGE-BANDWIDTH", "CODECS"):
         if needed not in fields:
@@ -135,7 +138,7 @@ def _check_variant(text: Text, variant: Variant, tracks: list[Track], *, has_sou
     sounds = [sound for media in heard for segment in media.segments for sound in segment.sounds]
     promised = _bare(variant, "CODECS").split(",")
     real = {*([sps.codec] if sps else []), *(sound.codec for sound in sounds)}
-    if has_sound_inside:  # the reader looks at the first stream of a segment alone
+    if variant.is_foreign:  # the reader looks at the first stream of a segment alone
         real.add("mp4a.40.2")
     if set(promised) != real:
         text.find("codecs", f"{name} says {promised}, its bytes say {sorted(real)}")
@@ -143,7 +146,15 @@ def _check_variant(text: Text, variant: Variant, tracks: list[Track], *, has_sou
         if fields.get("RESOLUTION") != f"{sps.width}x{sps.height}":
             text.find("resolution", f"{name} says {fields.get('RESOLUTION')}, is {sps.width}x{sps.height}")
         _check_frame_rate(text, variant)
+        _check_range(text, variant)
     _check_rates(text, variant, tracks)
+
+
+def _check_range(text: Text, variant: Variant) -> None:
+    """Everything of ours is SDR and says so; of what others made nobody knows."""
+    said = variant.attributes.get("VIDEO-RANGE", "" if variant.is_foreign else "missing")
+    if said not in (("",) if variant.is_foreign else ("SDR",)):
+        text.find("video_range", f"{variant.media.name} says {said}")
 
 
 def _check_frame_rate(text: Text, variant: Variant) -> None:

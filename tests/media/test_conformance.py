@@ -157,6 +157,8 @@ BREAKAGES: list[tuple[str, str, Callable[[Path], None]]] = [
     ("a rate too high", "bandwidth_high", swap("master.m3u8", r":BANDWIDTH=", ":BANDWIDTH=9")),
     ("an average that is off", "average_bandwidth", swap("master.m3u8", "AVERAGE-BANDWIDTH=.", "AVERAGE-BANDWIDTH=9")),
     ("another frame rate", "frame_rate", swap("master.m3u8", "25.000", "24.000")),
+    ("a range it does not have", "video_range", swap("master.m3u8", "VIDEO-RANGE=SDR", "VIDEO-RANGE=PQ")),
+    ("no range", "video_range", swap("master.m3u8", ",VIDEO-RANGE=SDR", "")),
     ("no frame rate", "attribute_missing", swap("master.m3u8", ",FRAME-RATE=[0-9.]+", "")),
     ("a group that is not there", "audio_group", swap("master.m3u8", 'AUDIO="sound"', 'AUDIO="noise"')),
     ("the wrong number of channels", "channels", swap("master.m3u8", 'CHANNELS="1"', 'CHANNELS="6"')),

@@ -248,6 +248,7 @@ def _foreign_variant(made: Availability, row: Row, query: str) -> Variant:
         row.peak_bps,
         row.average_bps,
         has_sound_inside=True,
+        is_sdr=False,
     )
 
 

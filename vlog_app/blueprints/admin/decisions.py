@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from encoder.model import EncodePlan
+from collections.abc import Iterator
+
+from encoder.languages import language_tag
+from encoder.model import AudioTrack, EncodePlan, Source
 
 NOT_COPIED = {
     "codec": "it is in none of the codecs that films are made in here",
@@ -29,6 +32,9 @@ NOT_COPIED = {
     "codec_not_wanted": "films are to come in another codec",
 }
 PREFIX = "not_copied:"
+CODEC_NAMES = {"h264": "H.264", "hevc": "HEVC", "av1": "AV1", "vp9": "VP9", "vp8": "VP8", "prores": "ProRes"}
+HDR_NAMES = {"smpte2084": "HDR (PQ)", "arib-std-b67": "HDR (HLG)"}
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
 def explain(plan: EncodePlan) -> str:
@@ -42,6 +48,39 @@ def explain(plan: EncodePlan) -> str:
     if not reasons:
         return ""
     return f"{top} is encoded and not copied from the source, since {_listed(reasons)}."
+
+
+def describe(source: Source) -> str:
+    """What was found in the file, and what is done about it, in one line."""
+    parts = list(_picture_facts(source)) if source.has_picture else []
+    for position, track in enumerate(source.audio):
+        parts.append(("sound in " if position == 0 else "") + _sound_fact(track))
+    if not source.audio:
+        parts.append("no sound")
+    return f"In the file: {', '.join(parts)}."
+
+
+def _picture_facts(source: Source) -> Iterator[str]:
+    codec = CODEC_NAMES.get(source.video_codec, source.video_codec)
+    yield f"{codec} {source.profile}" if source.profile and source.profile not in codec else codec
+    if source.bit_depth > 8:
+        yield f"{source.bit_depth} bits a colour"
+    if source.color_transfer in HDR_NAMES:
+        yield f"{HDR_NAMES[source.color_transfer]}, shown as SDR"
+    if source.is_interlaced:
+        yield "interlaced, made progressive"
+    if source.is_vfr:
+        yield f"a frame rate that varies, shown at {float(source.fps):.3g} a second"
+    if source.rotation:
+        yield f"turned by {source.rotation}°"
+    if source.sar != 1:
+        yield f"pixels of {source.sar.numerator}:{source.sar.denominator}"
+
+
+def _sound_fact(track: AudioTrack) -> str:
+    layout = LAYOUTS.get(track.channels, f"{track.channels} channels")
+    language = language_tag(track.language)
+    return f"{track.codec.upper()} {layout}" + (f" ({language})" if language else "")
 
 
 def _listed(parts: list[str]) -> str:

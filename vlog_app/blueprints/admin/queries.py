@@ -24,7 +24,7 @@ from ...services.generations import AT_WORK, current_encodes
 from ...services.grid import Grid, read_grid
 from ...services.media_files import video_folder
 from ..public import links
-from .decisions import explain
+from .decisions import describe, explain
 
 PAGE_SIZE = 50
 EVENTS_SHOWN = 30
@@ -122,6 +122,11 @@ class VideoPage:
     def why(self) -> str:
         """Why the rungs are as they are."""
         return explain(EncodePlan.from_json(self.encode.plan)) if self.encode else ""
+
+    @property
+    def found(self) -> str:
+        """What is in the uploaded file."""
+        return describe(self.source)
 
     @property
     def ruler_step_s(self) -> int:
