@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
-from ..extensions import glance, transaction
+from ..extensions import db, glance, transaction
 from ..models import Worker, WorkerKey
 
 KEY = re.compile(r"(?P<body>vlw_(?P<id>[0-9a-f]{8})_[A-Za-z0-9_-]{43})_(?P<crc>[0-9a-f]{8})", re.ASCII)
@@ -92,7 +92,8 @@ def end_of(worker_id: str) -> datetime | None:
     """When the newest key of a worker ends by itself; None: never, or there is none."""
     mine = WorkerKey.worker_id == worker_id, WorkerKey.revoked_at.is_(None)
     query = select(WorkerKey.expires_at).where(*mine).order_by(WorkerKey.created_at.desc())
-    return db.session.scalar(query.limit(1))
+    ends: datetime | None = db.session.scalar(query.limit(1))
+    return ends
 
 
 def revoke_all(session: Session, worker_id: str, now: datetime) -> None:
