@@ -33,10 +33,11 @@ def keep_pace(bench: Bench, process: Process, source: OpenedSource) -> None:
         raise Drained
 
 
-def run_to_end(bench: Bench, argv: list[str], source: OpenedSource) -> None:
-    """A short ffmpeg that hands nothing in while it runs."""
+def run_to_end(bench: Bench, argv: list[str], source: OpenedSource) -> int:
+    """An ffmpeg that hands nothing in while it runs; returns how often it complained about the source."""
     with Process(argv, bench.limits, bench.work_dir) as process:
         while not process.wait(LOOK_S):
             bench.lease.check_drain()
             keep_pace(bench, process, source)
         source.check()
+        return process.damage

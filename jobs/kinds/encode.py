@@ -20,7 +20,7 @@ from encoder.process import Process
 from encoder.segments import FRAME_COUNT, closed_segments, init_beside, measure
 
 from ..contract import Claim, Drained, JobProgress, OpenedSource, Refused, Report
-from ..pace import keep_pace
+from ..pace import keep_pace, run_to_end
 
 if TYPE_CHECKING:
     from ..runner import Bench, Tools
@@ -120,12 +120,7 @@ def run_copy(bench: Bench) -> Report:
 def _damage(bench: Bench) -> int:
     """How often a decoder complains about the pictures of the source."""
     source = bench.coordinator.open_source(bench.claim)
-    with Process(look_command(bench.tools.ffmpeg, source.address), bench.limits, bench.work_dir) as process:
-        while not process.wait(HARVEST_EVERY_S):
-            bench.lease.check_drain()
-            keep_pace(bench, process, source)
-        source.check()
-        return process.damage
+    return run_to_end(bench, look_command(bench.tools.ffmpeg, source.address), source)
 
 
 def run_audio(bench: Bench) -> Report:
