@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -22,6 +23,11 @@ class Remade(Beside):
         ] = {}  # (job, rung, segment) -> folder -> bytes
         self._begin()
 
+    @property
+    def seen(self) -> int:
+        """How many segments it saw being made."""
+        return len(self._made)
+
     def segments(self, jobs: Collection[int], rung: str, sizes: list[int]) -> float:
         """How many segments' worth of this rung these jobs made more than once. `sizes`: bytes of each that is in."""
         return sum(
@@ -33,8 +39,9 @@ class Remade(Beside):
     def _run(self) -> None:
         while not self._over.wait(LOOK_S):
             for root in self._roots:
-                for path in root.glob("**/job-*/**/*.ts"):
-                    self._look(path)
+                for folder, _folders, names in os.walk(root):  # folders that vanish meanwhile are no error
+                    for name in names:
+                        self._look(Path(folder, name))
 
     def _look(self, path: Path) -> None:
         found = SEGMENT.fullmatch(str(path))

@@ -156,6 +156,7 @@ def weather(
         assert visitor.unplanned == [], visitor.unplanned[:5]
         assert unplanned_in(said) == []
         assert_nothing_lost(films, ffmpeg, place.folder)
+        assert remade.seen > 0
         check_remade(remade, place)
         stumbles = [dict(sender.stumbles) for sender in senders]
         logger.info("%s; visitors %s; senders %s", dict(place.done), dict(visitor.statuses()), stumbles)
