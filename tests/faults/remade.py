@@ -30,11 +30,12 @@ class Remade(Beside):
 
     def segments(self, jobs: Collection[int], rung: str, sizes: list[int]) -> float:
         """How many segments' worth of this rung these jobs made more than once. `sizes`: bytes of each that is in."""
-        return sum(
-            max(0.0, sum(min(1.0, made / sizes[index]) for made in folders.values()) - 1.0)
-            for (job, name, index), folders in self._made.items()
-            if job in jobs and name == rung
-        )
+        again = 0.0
+        for (job, name, index), folders in self._made.items():
+            if job in jobs and name == rung:
+                parts = [min(1.0, made / sizes[index]) for made in folders.values()]
+                again += sum(parts) - max(parts)  # the largest is the one that was taken in
+        return again
 
     def _run(self) -> None:
         while not self._over.wait(LOOK_S):
