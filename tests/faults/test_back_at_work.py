@@ -29,6 +29,11 @@ logger = logging.getLogger(__name__)
 SOON_S = 5.0
 
 
+@pytest.fixture(scope="module")
+def film(short_film: Path) -> Path:
+    return short_film
+
+
 def at_work(pid: int) -> bool:
     return leased() > 0 and bool(orphans(of=pid))
 
