@@ -27,15 +27,15 @@ def create_app(config: Settings | None = None, surface: Surface = "cli") -> Flas
 
 
 def _init_extensions(app: Flask, settings: Settings) -> None:
-    from . import cli, models  # noqa: F401  (models must be known before migrations look)
-    from .database import limit_waiting
+    from . import cli, database, models  # noqa: F401  (models must be known before migrations look)
     from .extensions import db, htmx, limiter, migrate
     from .services import wakeup
     from .shared_counts import counts
 
     if not settings.uses_sqlite:
-        limit_waiting(settings.database_timeout)
+        database.limit_waiting(settings.database_timeout)
     db.init_app(app)
+    database.init_app(app)
     migrate.init_app(app, db)
     htmx.init_app(app)
     app.config["RATELIMIT_STORAGE_URI"], app.config["RATELIMIT_STORAGE_OPTIONS"] = counts(settings)

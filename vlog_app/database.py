@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from sqlalchemy.exc import (
 )
 
 from jobs.contract import Unavailable
+
+logger = logging.getLogger(__name__)
 
 OUR_MISTAKES = (
     "no such table",
@@ -55,6 +58,23 @@ def session_of(app: Flask) -> Iterator[None]:
             if not is_away(error):
                 raise
             raise Unavailable(f"the database does not answer: {words_of(error)}") from error
+
+
+def init_app(app: Flask) -> None:
+    """Registered after the extension, so that it is done before it: see `_let_go`."""
+    app.teardown_appcontext(_let_go)
+
+
+def _let_go(_error: BaseException | None) -> None:
+    """A connection that died after the last question must not spoil an answer that is made."""
+    from .extensions import db
+
+    try:
+        db.session.remove()
+    except SQLAlchemyError as error:
+        logger.warning("a connection to the database was lost: %s", words_of(error))
+        db.session().invalidate()
+        db.session.remove()
 
 
 # --- a server that hangs -------------------------------------------------------------------------------------

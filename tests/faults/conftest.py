@@ -35,6 +35,13 @@ def film(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def short_film(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half a minute of numbered frames: three rungs, one of them the source itself."""
+    path = tmp_path_factory.mktemp("film") / "short.mp4"
+    return numbered_film(ffmpeg_path, path, seconds=30, size="1280x720")
+
+
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A PostgreSQL to be killed: what it has committed survives that."""
     programs = find_programs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -22,19 +23,26 @@ class Remade(Beside):
         ] = {}  # (job, rung, segment) -> folder -> bytes
         self._begin()
 
+    @property
+    def seen(self) -> int:
+        """How many segments it saw being made."""
+        return len(self._made)
+
     def segments(self, jobs: Collection[int], rung: str, sizes: list[int]) -> float:
         """How many segments' worth of this rung these jobs made more than once. `sizes`: bytes of each that is in."""
-        return sum(
-            max(0.0, sum(min(1.0, made / sizes[index]) for made in folders.values()) - 1.0)
-            for (job, name, index), folders in self._made.items()
-            if job in jobs and name == rung
-        )
+        again = 0.0
+        for (job, name, index), folders in self._made.items():
+            if job in jobs and name == rung:
+                parts = [min(1.0, made / sizes[index]) for made in folders.values()]
+                again += sum(parts) - max(parts)  # the largest is the one that was taken in
+        return again
 
     def _run(self) -> None:
         while not self._over.wait(LOOK_S):
             for root in self._roots:
-                for path in root.glob("**/job-*/**/*.ts"):
-                    self._look(path)
+                for folder, _folders, names in os.walk(root):  # folders that vanish meanwhile are no error
+                    for name in names:
+                        self._look(Path(folder, name))
 
     def _look(self, path: Path) -> None:
         found = SEGMENT.fullmatch(str(path))

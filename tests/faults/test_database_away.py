@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 
 from jobs.contract import Unavailable
 from tests.conftest import ADMIN_SECRET, AppFactory, dispose
@@ -86,6 +86,23 @@ def test_a_server_that_hangs_is_not_waited_for_for_ever(apps: dict[str, Flask], 
         cluster.go_on()
     assert time.monotonic() - began < LONG_S
     assert {address: status for address, (status, _text, _again) in ask(apps).items()} == before
+
+
+def test_an_answer_that_is_made_is_given_although_the_connection_died(
+    app_factory: AppFactory, cluster: Cluster
+) -> None:
+    app = app_factory("public")
+
+    def die(response: Response) -> Response:
+        cluster.kill(with_children=True)
+        return response
+
+    app.after_request(die)
+    try:
+        answer = app.test_client().get("/")
+        assert (answer.status_code, "</html>" in answer.text) == (200, True)
+    finally:
+        back_again(cluster, hangs=False)
 
 
 def test_after_the_first_wait_in_vain_others_wait_less(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,6 @@ from tests.faults.test_killed_worker import (
     wait_for,
     wait_until,
 )
-from tests.films import numbered_film
 from vlog_app.config import Settings, settings
 from vlog_app.extensions import db
 from vlog_app.models import Attempt, Job, Video
@@ -36,10 +35,8 @@ pytestmark = [pytest.mark.media, pytest.mark.timeout(420)]
 
 
 @pytest.fixture(scope="module")
-def film(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Half a minute of numbered frames: three rungs, one of them the source itself."""
-    path = tmp_path_factory.mktemp("film") / "numbered.mp4"
-    return numbered_film(ffmpeg_path, path, seconds=30, size="1280x720")
+def film(short_film: Path) -> Path:
+    return short_film
 
 
 @pytest.fixture
