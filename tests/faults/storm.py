@@ -26,9 +26,16 @@ from tests.provision.site import Site, end_site, running_site, start_again
 SHORT_LEASE_S, LEASE_S = 8.0, 60.0
 CALM_S = (0.3, 1.5)  # between two faults, at random
 HANG_S = (2.0, 4.0)
+HAND_IN_S = 6.0
 WORK_S = 20.0  # until the next film has come in
 WEB = ("admin", "admin", "public", "worker-api")  # uploads go to the admin site
 PATIENCE_S = 60.0
+
+
+COSTLY = ("ffmpeg", "worker", "sleep", "remote", "supervisor")  # what ends an encoder
+#: An encoder goes on meanwhile, and what it makes waits to be handed in. Who dies then as well loses that: up to eight
+#: segments of a remote worker. Here each death is to be counted by itself.
+OUTAGES = ("postmaster", "cluster", "hang", "cut", "web", "web_worker", "redis")
 
 
 @dataclass
@@ -44,12 +51,16 @@ class Place:
     line: Line | None = None
     remote: subprocess.Popen[bytes] | None = None
     webs: Iterator[str] = field(default_factory=lambda: itertools.cycle(WEB))
+    last: str = ""
     done: Counter[str] = field(default_factory=Counter)
     logs: list[Path] = field(default_factory=list)
 
     def strike(self, fault: str) -> None:
         """One fault, at a random moment. Comes back when what died is there again, or about to be."""
         time.sleep(self.dice.uniform(*CALM_S))
+        if self.last in OUTAGES and fault in COSTLY:
+            time.sleep(HAND_IN_S)
+        self.last = fault
         if getattr(self, f"_{fault}")() is not False:
             self.done[fault] += 1
 

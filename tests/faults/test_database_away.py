@@ -34,6 +34,7 @@ ADDRESSES = {
 def database_url(cluster: Cluster) -> Iterator[str]:
     with cluster.postgres.database() as url:
         yield url
+        database.limit_waiting(0)  # it is that of the process: the next test has other apps
 
 
 @pytest.fixture

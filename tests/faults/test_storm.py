@@ -22,7 +22,7 @@ from tests.faults.aftermath import assert_nothing_lost, is_over, processes_about
 from tests.faults.conftest import plan_of
 from tests.faults.owner import Owner
 from tests.faults.remade import Remade
-from tests.faults.storm import SHORT_LEASE_S, Place, place_of, plan_storm, wait_until
+from tests.faults.storm import COSTLY, SHORT_LEASE_S, Place, place_of, plan_storm, wait_until
 from tests.faults.visitors import Listener, Sender, Visitor
 from tests.provision.postgres import Cluster
 from tests.provision.redis import Redis
@@ -38,7 +38,6 @@ SEED = int(os.environ.get("SEED", "20261126"))
 PATIENCE_S = 400.0
 DATABASE = ("postmaster", "cluster", "hang")
 PROGRAMS = ("ffmpeg", "worker", "web_worker", "web", "scheduler", "supervisor")
-COSTLY = ("ffmpeg", "worker", "sleep", "remote", "supervisor")  # what ends an encoder
 #: A segment may be closed and not yet taken when its worker dies, and the next one just begun.
 BEGUN = 0.25
 
