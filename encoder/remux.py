@@ -14,6 +14,7 @@ from fractions import Fraction
 from .ladder import Rung, ladder_lines, rate_of, size_on
 from .model import Codec, KeyFrames, Source
 
+H264: tuple[Codec, ...] = ("h264",)
 PROFILES: dict[Codec, tuple[str, ...]] = {
     "h264": ("Baseline", "Constrained Baseline", "Main", "High"),
     "hevc": ("Main",),
@@ -43,7 +44,7 @@ class Verdict:
         return not self.reasons
 
 
-def judge(source: Source, top: Rung, wanted_frames: int, codecs: Collection[Codec] = ("h264",)) -> Verdict:
+def judge(source: Source, top: Rung, wanted_frames: int, codecs: Collection[Codec] = H264) -> Verdict:
     """`wanted_frames`: the segment length one would choose freely. The copy may ask for another, near to it. `codecs`:
     those that films are made in.
     """

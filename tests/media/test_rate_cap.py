@@ -26,8 +26,8 @@ CODECS = {
 
 
 def hard(size: str, seconds: float) -> str:
-    """Two seconds of noise, where nothing can be foretold, around each join of chunks; between them it moves a little, so
-    that an encoder saves up for them.
+    """Two seconds of noise, where nothing can be foretold, around each join of chunks; between them it moves a
+    little, so that an encoder saves up for them.
     """
     noise = "noise=alls=70:allf=t:enable='lt(mod(t+1,4),2)'"
     return f"testsrc2=s={size}:r=25:d={seconds},{noise},format=yuv420p"
