@@ -70,7 +70,8 @@ def rung(name: str, *, crf: int, rate: int, start: int, level: str) -> list[str]
     return [
         *("-map", f"[{name}]", "-an", *NO_TAGS, "-fps_mode", "passthrough"),
         *("-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-level", level, "-crf", str(crf)),
-        *("-rc_init_occupancy", str(rate), "-threads", "1", "-maxrate", str(rate), "-bufsize", str(2 * rate)),
+        *("-rc_init_occupancy", str(rate // 2), "-threads", "1"),
+        *("-maxrate", str(rate * 23 // 24), "-bufsize", str(rate * 3 // 2)),
         *("-force_key_frames", "expr:eq(mod(n,150),0)", "-g", "150"),
         *("-avoid_negative_ts", "disabled", "-f", "hls", "-hls_time", "6.000000", *HLS_LOG),
         *(
@@ -223,15 +224,24 @@ def test_hevc_is_asked_for_closed_groups_and_the_tag_that_phones_take() -> None:
     assert cpu_encoder(plan, row) == [
         *("-c:v", "libx265", "-preset", "superfast", "-profile:v", "main", "-tag:v", "hvc1"),
         *("-forced-idr", "1", "-crf", "27", "-x265-params"),
-        "level-idc=3.0:high-tier=0:open-gop=0:scenecut=0:vbv-init=0.5:pools=none:frame-threads=1:wpp=0"
+        "level-idc=3.0:high-tier=0:open-gop=0:scenecut=0:vbv-init=0.333:pools=none:frame-threads=1:wpp=0"
         ":info=0:log-level=error",
-        *("-maxrate", "650000", "-bufsize", "1300000"),
+        *("-maxrate", "622916", "-bufsize", "975000"),
     ]
 
 
 def test_av1_is_asked_for_one_thread_and_a_cap() -> None:
     plan = make_plan(make_source(width=854, height=480), output=Output(codec="av1", h264_too=False))
     assert cpu_encoder(plan, plan.rendition("360p-av1")) == [
-        *("-c:v", "libsvtav1", "-preset", "9", "-crf", "41", "-svtav1-params", "lp=1:scd=0"),
-        *("-maxrate", "330000", "-bufsize", "660000"),
+        *(
+            "-c:v",
+            "libsvtav1",
+            "-preset",
+            "9",
+            "-crf",
+            "41",
+            "-svtav1-params",
+            "lp=1:scd=0:mbr-overshoot-pct=20",
+        ),
+        *("-maxrate", "316250", "-bufsize", "495000"),
     ]

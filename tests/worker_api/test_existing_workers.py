@@ -97,6 +97,7 @@ def test_a_whole_film(
     site: Any,
     film: Video,
     worker: ExistingWorker,
+    storage: Path,
     tmp_path: Path,
     ffmpeg_path: str,
 ) -> None:
@@ -115,7 +116,7 @@ def test_a_whole_film(
     with site.get(f"/videos/{film.slug}/thumbnail.jpg") as poster:
         assert poster.data.startswith(b"\xff\xd8\xff")
     assert worker.work_once() is None
-    assert_rules_hold(settings().videos_dir / film.slug, worker.format)
+    assert_rules_hold(storage / "videos" / film.slug, worker.format)
 
 
 def assert_rules_hold(folder: Path, container: str) -> None:
