@@ -14,6 +14,7 @@ from fractions import Fraction
 from .ladder import Rung, ladder_lines, rate_of, size_on
 from .model import Codec, KeyFrames, Source
 
+H264: tuple[Codec, ...] = ("h264",)
 PROFILES: dict[Codec, tuple[str, ...]] = {
     "h264": ("Baseline", "Constrained Baseline", "Main", "High"),
     "hevc": ("Main",),
@@ -27,7 +28,6 @@ PEAK_SLACK = 2.0  # a single segment this much
 SHAPE_SLACK = Fraction(1, 100)  # 854x480 is a rounded 16:9 and often says so
 SIZE_SLACK = 2  # pixels
 SHORTEST, LONGEST = Fraction(2, 3), Fraction(5, 3)  # of the wanted segment length
-JUST_H264: tuple[Codec, ...] = ("h264",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Verdict:
         return not self.reasons
 
 
-def judge(source: Source, top: Rung, wanted_frames: int, codecs: Collection[Codec] = JUST_H264) -> Verdict:
+def judge(source: Source, top: Rung, wanted_frames: int, codecs: Collection[Codec] = H264) -> Verdict:
     """`wanted_frames`: the segment length one would choose freely. The copy may ask for another, near to it. `codecs`:
     those that films are made in.
     """

@@ -70,7 +70,8 @@ def rung(name: str, *, crf: int, rate: int, start: int, level: str) -> list[str]
     return [
         *("-map", f"[{name}]", "-an", *NO_TAGS, "-fps_mode", "passthrough"),
         *("-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-level", level, "-crf", str(crf)),
-        *("-rc_init_occupancy", str(rate), "-threads", "1", "-maxrate", str(rate), "-bufsize", str(2 * rate)),
+        *("-rc_init_occupancy", str(rate // 2), "-threads", "1"),
+        *("-maxrate", str(rate * 23 // 24), "-bufsize", str(rate * 3 // 2)),
         *("-force_key_frames", "expr:eq(mod(n,150),0)", "-g", "150"),
         *("-avoid_negative_ts", "disabled", "-f", "hls", "-hls_time", "6.000000", *HLS_LOG),
         *(
@@ -206,7 +207,7 @@ def test_segments_in_cmaf_have_a_header_beside_them(plan: EncodePlan) -> None:
     argv = video_command("ffmpeg", SOURCE, replace(plan, container="cmaf"), Work({"360p": 3}, 7), OUT)
     assert argv[argv.index("-avoid_negative_ts") :] == [
         *("-avoid_negative_ts", "disabled", "-f", "hls", "-hls_time", "6.000000", *HLS_LOG),
-        *("-hls_segment_type", "fmp4", "-hls_segment_options", "movflags=+cmaf+frag_discont"),
+        *("-hls_segment_type", "fmp4", "-hls_segment_options", "movflags=+cmaf+frag_discont:use_editlist=1"),
         *("-hls_fmp4_init_filename", "360p_init.mp4", "-start_number", "3"),
         *("-hls_segment_filename", "/scratch/360p_%05d.m4s", "/scratch/360p.m3u8"),
     ]
@@ -214,7 +215,7 @@ def test_segments_in_cmaf_have_a_header_beside_them(plan: EncodePlan) -> None:
 
 def test_sound_in_cmaf_does_not_begin_before_zero(plan: EncodePlan) -> None:
     argv = audio_command("ffmpeg", SOURCE, replace(plan, container="cmaf"), plan.audio[0], OUT)
-    assert after(argv, "-hls_segment_options") == "movflags=+cmaf"
+    assert after(argv, "-hls_segment_options") == "movflags=+cmaf:use_editlist=1"
 
 
 def test_hevc_is_asked_for_closed_groups_and_the_tag_that_phones_take() -> None:
@@ -232,6 +233,15 @@ def test_hevc_is_asked_for_closed_groups_and_the_tag_that_phones_take() -> None:
 def test_av1_is_asked_for_one_thread_and_a_cap() -> None:
     plan = make_plan(make_source(width=854, height=480), output=Output(codec="av1", h264_too=False))
     assert cpu_encoder(plan, plan.rendition("360p-av1")) == [
-        *("-c:v", "libsvtav1", "-preset", "9", "-crf", "41", "-svtav1-params", "lp=1:scd=0"),
-        *("-maxrate", "330000", "-bufsize", "660000"),
+        *(
+            "-c:v",
+            "libsvtav1",
+            "-preset",
+            "9",
+            "-crf",
+            "41",
+            "-svtav1-params",
+            "lp=1:scd=0:mbr-overshoot-pct=20",
+        ),
+        *("-maxrate", "316250", "-bufsize", "495000"),
     ]

@@ -227,6 +227,8 @@ FILMS = (
     size(2, 2),
     size(16, 16),
     size(4096, 2),
+    Film("8K", h264("8k.mp4", width=7680, height=4320, fps="5", seconds=1.0),
+         Expected(size=(7680, 4320), fps=Fraction(5), seconds=1.0, channels=1, flashes=False)),
     # --- when pictures are shown
     Film(
         "a phone's own rhythm",

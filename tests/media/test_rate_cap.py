@@ -26,23 +26,23 @@ CODECS = {
 
 
 def hard(size: str, seconds: float) -> str:
-    """Two seconds of noise, where nothing can be foretold, around each join of chunks; between them it moves a little,
-    so that an encoder saves up for them.
+    """Two seconds of noise, where nothing can be foretold, around each join of chunks; between them it moves a
+    little, so that an encoder saves up for them.
     """
-    noise = "noise=alls=70:allf=t:enable='lt(mod(t+1,4),2)'"
+    noise = "noise=alls=70:allf=t:enable='lt(mod(t+1,12),2)'"
     return f"testsrc2=s={size}:r=25:d={seconds},{noise},format=yuv420p"
 
 
 @pytest.fixture(scope="module")
 def small(clips: Clips) -> Path:
-    return clips.make("hard.mkv", "-f", "lavfi", "-i", hard("320x180", 16), "-c:v", "ffv1")
+    return clips.make("hard.mkv", "-f", "lavfi", "-i", hard("320x180", 36), "-c:v", "ffv1")
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_no_window_of_a_hard_film_exceeds_its_rate_and_buffer(
     codec: str, small: Path, ffmpeg_path: str, tmp_path: Path
 ) -> None:
-    film = publish(ffmpeg_path, small, tmp_path, ladder=SMALL, segment_s=2, chunk_s=4, output=CODECS[codec])
+    film = publish(ffmpeg_path, small, tmp_path, ladder=SMALL, segment_s=6, chunk_s=12, output=CODECS[codec])
     check(film, tmp_path)
 
 
@@ -73,7 +73,7 @@ def check(film: Published, folder: Path) -> None:
         assert len(bits) == film.plan.total_frames
         burst = most_above(bits, row.max_bitrate_bps / float(film.plan.fps))
         worst[row.name] = round(burst / (BUFFER_S * row.max_bitrate_bps), 2)
-        assert sum(bits) > 0.5 * row.max_bitrate_bps * film.plan.duration_s, (
+        assert sum(bits) > 0.2 * row.max_bitrate_bps * film.plan.duration_s, (
             "not hard enough to test anything"
         )
     assert max(worst.values()) <= 1, f"parts of the buffer: {worst}"

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from encoder.model import Container
-from encoder.names import init_name, playlist_name, segment_name
+from encoder.names import init_name, segment_name
 from encoder.plan import Output
 from encoder.verify import Sample, examine, sampled_segments, sound_start_s
 from tests.conformance.sync import apart, beeps, flashes
+from tests.films import join
 from tests.hostile.clips import H264, Clips
 from tests.media.published import Published, publish
 from tests.media.test_conformance import later_by
@@ -73,9 +74,10 @@ def shoot(clips: Clips, case: Case) -> Path:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.fps} {case.container} {case.sound}")
 def test_each_flash_comes_with_its_beep(case: Case, clips: Clips, ffmpeg_path: str, tmp_path: Path) -> None:
     film = make(case, clips, ffmpeg_path, tmp_path)
-    heard = beeps(tmp_path / playlist_name(case.container, "audio"))
+    suffix = "ts" if case.container == "ts" else "mp4"
+    heard = beeps(join(film.segments("audio"), tmp_path / f"sound.{suffix}"))
     for row in film.plan.video:
-        seen = flashes(tmp_path / playlist_name(case.container, row.name))
+        seen = flashes(join(film.segments(row.name), tmp_path / f"picture.{suffix}"))
         between = apart(seen, heard)
         assert (len(seen), len(heard)) == (EVENTS, EVENTS)
         assert max(map(abs, between)) < SYNC_S, [round(each * 1000, 1) for each in between]
