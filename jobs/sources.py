@@ -144,10 +144,14 @@ class Sources:
         if film is not None:
             film.stop(SourceChanged())
             film.blocks.drop()
-        self._make_room(len(head.data))
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._make_room(len(head.data))
         blocks = BlockFile(self._folder / f"film-{claim.video_id}-{uuid4().hex[:8]}", head.size_bytes)
-        blocks.write(0, head.data)
+        try:
+            blocks.write(0, head.data)
+        except OSError:
+            blocks.drop()
+            raise
         return Film(blocks, head.etag, line.fetch, self._make_room)
 
     def _make_room(self, coming: int) -> None:

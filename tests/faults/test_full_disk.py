@@ -23,7 +23,7 @@ from tests.films import numbered_film
 from vlog_app.config import Settings
 from vlog_app.extensions import db
 from vlog_app.models import Worker
-from vlog_app.services import queue, workers
+from vlog_app.services import retries, workers
 
 pytestmark = [pytest.mark.media, pytest.mark.timeout(300)]
 
@@ -43,7 +43,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def server(app_factory: AppFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     monkeypatch.setattr(workers, "FIRST_WAIT_S", 2.0)
-    monkeypatch.setattr(queue, "NO_SPACE_WAIT_S", 0.5)
+    monkeypatch.setattr(retries, "NO_SPACE_WAIT_S", 0.5)
     server = app_factory("worker_api", worker_admin_secret=WORKER_SECRET)
     with server.app_context():
         yield server
