@@ -155,8 +155,12 @@ def _require_room(session: Session, live: Encode, taken: list[str]) -> None:
     """About as much as what plays takes now."""
     mine = Rendition.encode_id == live.id, Rendition.name.not_in(taken)
     size = int(session.scalar(select(func.coalesce(func.sum(Rendition.size_bytes), 0)).where(*mine)) or 0)
-    if free_bytes(settings().storage_path) - size < settings().storage_reserve_bytes:
-        raise NotAgain("storage_low", f"The new encode needs about {size / 1e9:.1f} GB more than is free.")
+    free = max(0, free_bytes(settings().storage_path) - settings().storage_reserve_bytes)
+    if size > free:
+        sentence = (
+            f"The new encode takes about {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. Make room."
+        )
+        raise NotAgain("storage_low", sentence)
 
 
 def _forget_failed(session: Session, video: Video) -> None:
