@@ -24,7 +24,7 @@ HEVC_NAME = ("-tag:v", "hvc1")  # Apple's players take no other
 AAC_FRAME = 1024  # samples per AAC packet
 BUFFER_S = 2  # seconds at a rung's rate that may be saved up and spent at once, over the joins of runs too
 # A run cannot know what the one before it has left in the buffer, and takes this for granted: together they never spend
-# more than the whole. On its way it saves as much again, so that joins do not add up; the shortest usual run is the lead.
+# more than the whole. On its way it saves as much again, so that joins do not add up; the lead is the shortest run.
 # One number for all runs: it stands in the headers of CMAF, which must not differ.
 FOUND_S = Fraction(BUFFER_S, 4)
 RUN_BUFFER_S = BUFFER_S - FOUND_S
@@ -303,9 +303,10 @@ def _cmaf(row: RenditionPlan) -> list[str]:
     all honour it. frag_discont: a run that starts in the middle stamps its fragments as the whole run would. Sound is
     always made from the start, and its clock must not begin before zero, where frag_discont would put it.
     """
+    # Up to ffmpeg 6 `cmaf` leaves the list out unless it is asked for: segments of two hosts would not meet.
     flags = "movflags=+cmaf+frag_discont" if row.is_video else "movflags=+cmaf"
     return [
-        *("-hls_segment_type", "fmp4", "-hls_segment_options", flags),
+        *("-hls_segment_type", "fmp4", "-hls_segment_options", f"{flags}:use_editlist=1"),
         *("-hls_fmp4_init_filename", f"{row.name}_init.mp4"),
     ]
 

@@ -40,11 +40,14 @@ class Shown:
 
 def shown(segments: list[Path], joined: Path) -> Shown:
     """Decode segments as one stream, in order."""
-    join(segments, joined)
+    return numbers_in(join(segments, joined))
+
+
+def numbers_in(film: Path) -> Shown:
     numbers, times = [], []
-    with av.open(str(joined)) as container:
+    with av.open(str(film)) as container:
         for frame in container.decode(container.streams.video[0]):
-            numbers.append(number_on(frame))
+            numbers.append(_number(frame))
             times.append(round(float(frame.pts * frame.time_base) * CLOCK_HZ))
     return Shown(numbers, times)
 
@@ -73,7 +76,7 @@ def audio_times(segments: list[Path], joined: Path) -> list[int]:
         return [round((time - times[0]) * stream.sample_rate) for time in times]
 
 
-def number_on(frame: av.VideoFrame) -> int:
+def _number(frame: av.VideoFrame) -> int:
     plane = frame.planes[0]
     row = bytes(plane)[plane.line_size * (frame.height // 2) :][: frame.width]
     bar = frame.width / BITS

@@ -123,8 +123,8 @@ def assert_rules_hold(folder: Path, container: str) -> None:
     """What somebody else made and cut is what its playlists say; a part in the wrong place is found."""
     rungs = ("480p", "360p")
     assert [str(finding) for finding in check(folder, foreign=rungs)] == []
-    name = "{}/seg_0001.m4s" if container == "cmaf" else "{}_0001.ts"
-    shutil.copy(folder / name.format("360p"), folder / name.format("480p"))
+    name = "480p/seg_000{}.m4s" if container == "cmaf" else "480p_000{}.ts"
+    shutil.copy(folder / name.format(2), folder / name.format(1))
     assert check(folder, foreign=rungs) != []
 
 
