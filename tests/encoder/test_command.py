@@ -224,9 +224,9 @@ def test_hevc_is_asked_for_closed_groups_and_the_tag_that_phones_take() -> None:
     assert cpu_encoder(plan, row) == [
         *("-c:v", "libx265", "-preset", "superfast", "-profile:v", "main", "-tag:v", "hvc1"),
         *("-forced-idr", "1", "-crf", "27", "-x265-params"),
-        "level-idc=3.0:high-tier=0:open-gop=0:scenecut=0:vbv-init=0.333:pools=none:frame-threads=1:wpp=0"
+        "level-idc=3.0:high-tier=0:open-gop=0:scenecut=0:vbv-init=0.5:pools=none:frame-threads=1:wpp=0"
         ":info=0:log-level=error",
-        *("-maxrate", "622916", "-bufsize", "975000"),
+        *("-maxrate", "650000", "-bufsize", "1300000"),
     ]
 
 
