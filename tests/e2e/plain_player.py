@@ -26,7 +26,12 @@ PAGE = """<!doctype html><title>Film</title><link rel="icon" href="data:,"><vide
     if (data.fatal || !noise.includes(data.details)) fail(`${data.details} ${data.reason || (data.error || {}).message || ""}`);
   });
   hls.on(Hls.Events.MANIFEST_PARSED, () => { hls.loadLevel = LEVEL; });
-  hls.on(Hls.Events.BUFFER_EOS, () => { if (!seen.started) { seen.started = true; video.playbackRate = RATE; video.play(); } });
+  const start = () => { if (!seen.started) { seen.started = true; video.playbackRate = RATE; video.play(); } };
+  hls.on(Hls.Events.BUFFER_EOS, start);
+  hls.on(Hls.Events.FRAG_BUFFERED, () => {  // loaded to its end; what MPEG-TS lacks at its start is passed by playing
+    const n = video.buffered.length;
+    if (n && video.buffered.end(n - 1) > video.duration - 0.15) start();
+  });
   hls.loadSource("/film/MASTER"); hls.attachMedia(video);
   window.look = () => ({...seen, frames: video.getVideoPlaybackQuality().totalVideoFrames, time: video.currentTime,
     size: [video.videoWidth, video.videoHeight], sound: video.webkitAudioDecodedByteCount,
