@@ -38,7 +38,7 @@ def test_it_plays_to_its_end(
     plan = published.plan
     seen = watch(browser, tmp_path)
     assert seen.errors == []
-    assert seen.frames == plan.total_frames
+    assert seen.frames - plan.total_frames in (0, 1)  # the one on show before it plays may come twice
     assert seen.size in {
         (row.width, row.height) for row in plan.video
     }  # which of two tiny rungs is lower is open
