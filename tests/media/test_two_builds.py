@@ -149,6 +149,10 @@ def test_a_browser_plays_over_the_seams(film: Published, browser: Any) -> None:
         pytest.skip("Chromium has no HEVC here")
     for level, row in enumerate(reversed(film.plan.video)):
         seen = watch(browser, film.folder, level=level)
-        assert (seen.errors, seen.frames, seen.size) == ([], film.plan.total_frames, (row.width, row.height))
+        assert (seen.errors, seen.size) == ([], (row.width, row.height))
+        assert seen.frames - film.plan.total_frames in (
+            0,
+            1,
+        )  # the one on show before it plays may come twice
         assert len(seen.buffered) == 1
         assert seen.sound > 0
