@@ -274,8 +274,7 @@ def test_every_address_in_every_playlist_names_its_generation(
     make(tmp_path)
     assert reread(video).generation == 2
     for address, text in _all_texts(client, video).items():
-        named = re.findall(r'^[^#<\n].*$|URI="[^"]+"|(?:media|initialization)="[^"]+"', text, re.MULTILINE)
-        named = [each for each in named if "." in each]
+        named = _uris(text) if ".m3u8" in address else re.findall(r'(?:media|initialization)="(.*?)"', text)
         assert named and all("?g=2" in each for each in named), address
     for address in _addresses(client, video):
         answer = fetch(client, address)

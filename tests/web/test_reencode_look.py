@@ -16,6 +16,7 @@ from tests.services.test_fail import FINAL
 from tests.services.test_reencode import encodes_of
 from tests.services.test_repair import ready
 from tests.web.test_look import WAIT_MS, check, page, serving, sign_in, wide
+from vlog_app.extensions import db
 from vlog_app.models import Video
 from vlog_app.services import control, queue
 from vlog_app.services.reencode import encode_again
@@ -39,6 +40,7 @@ def test_every_page_of_it_is_in_order(
         check(page, f"{site}/videos/{ready.id}/reencode")
         page.click("button:has-text('Encode again')")
         page.wait_for_url(f"{site}/videos/{ready.id}")
+        db.session.rollback()  # what the site wrote is seen from here on
         claim = take(ENCODES)
         hand_in(claim, tmp_path, *((name, index) for name in claim.renditions for index in range(2)))
         for address in (f"/videos/{ready.id}", "/videos", "/queue", f"/videos/{ready.id}/reencode"):
@@ -123,9 +125,7 @@ def test_the_numbers_in_the_navigation_follow_and_nothing_moves(
         assert wide.inner_text("#nav-queue") == "0"
         encode_again(ready.id)
         make_video("Another one")
-        wide.wait_for_function(
-            "document.getElementById('nav-queue').textContent === '2'", timeout=2 * WAIT_MS
-        )
+        wide.wait_for_selector("#nav-queue:text-is('2')", timeout=2 * WAIT_MS)
         assert wide.inner_text("#nav-videos") == "2"
         assert wide.evaluate("document.activeElement.getAttribute('href')") == "/workers"
         assert wide.locator("a[href='/workers']").bounding_box() == before
