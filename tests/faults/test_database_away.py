@@ -18,6 +18,7 @@ from tests.services.shop import cells_in, film
 from vlog_app import database
 from vlog_app.extensions import db
 from vlog_app.local_coordinator import LocalCoordinator
+from vlog_app.models import Video
 from vlog_app.services import queue
 
 LIMIT_S = 0.4
@@ -123,7 +124,7 @@ def test_a_finished_segment_waits_until_the_database_is_back(
     app = app_factory("cli", database_timeout=LIMIT_S)
     coordinator = LocalCoordinator(app)
     with app.app_context():
-        video = film(12.0)
+        film(12.0)
         claim = must(queue.claim_next_job(ATLAS, ANY))
         db.session.remove()
     (cluster.halt if hangs else lambda: cluster.kill(with_children=True))()
@@ -140,7 +141,7 @@ def test_a_finished_segment_waits_until_the_database_is_back(
     finally:
         back_again(cluster, hangs=hangs)
     with app.app_context():
-        assert cells_in(video) == {("360p", 0)}
+        assert cells_in(db.session.get_one(Video, claim.video_id)) == {("360p", 0)}
     dispose(app)
 
 
