@@ -84,11 +84,11 @@ def measure(
     with app.app_context(), running_surfaces(config, "worker_api", "admin"):
         make_video(source=make_source(seconds=7200))
         with (
-            _worker(config, storage) as (line, claim),
+            _worker(config, storage) as worker,
             open_tabs(url_of(config, "admin"), options.tabs) as tabs,
         ):
-            called = _call(line, claim, tabs, options.rounds)
-            knew = _report(line, claim, tabs, options.rounds)
+            called = _call(worker, tabs, options.rounds)
+            knew = _report(worker, tabs, options.rounds)
     dispose(app)
     found = {"from the call": called.figures(), "from when it knew": knew.figures()}
     for words, figures in found.items():
