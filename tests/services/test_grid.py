@@ -134,6 +134,12 @@ def test_time_left_is_not_guessed_from_two_segments() -> None:
     assert grid_of(video).eta_s is None
 
 
+def test_time_left_is_not_guessed_from_sound_alone() -> None:
+    video = make_video()
+    make_progress(video, {"audio": 10}, age_s=30)
+    assert grid_of(video).eta_s is None
+
+
 def test_runs_join_neighbours() -> None:
     row = make_row(KEPT, KEPT, DONE, MOVING, WAITING, WAITING, fractions={3: 0.5})
     assert row.runs() == [Run(0, 2, KEPT), Run(2, 1, DONE), Run(3, 1, MOVING, 0.5), Run(4, 2, WAITING)]

@@ -369,11 +369,17 @@ def _working(job: Job, attempts: dict[int, Attempt]) -> Working:
 def _time_left(
     rows: tuple[Row, ...], renditions: Any, made: dict[int, list[Any]], now: datetime
 ) -> float | None:
-    """Work left at the rate of the last minute; None until there is enough to judge by."""
-    weights = {rendition.id: row.weight for rendition, row in zip(renditions, rows, strict=True)}
+    """Work left at the rate of the last minute; None until there is enough to judge by. Where there are pictures they
+    alone count: sound is made quickly and early, and says nothing of their pace.
+    """
+    judged = [row for row in rows if row.is_video] or rows
+    weights = {
+        rendition.id: row.weight for rendition, row in zip(renditions, rows, strict=True) if row in judged
+    }
     recent = [
         (segment.created_at, weights[rendition_id])
         for rendition_id, segments in made.items()
+        if rendition_id in weights
         for segment in segments
         if (now - segment.created_at).total_seconds() <= RATE_WINDOW_S
     ]
@@ -382,5 +388,5 @@ def _time_left(
     span_s = (now - min(at for at, _ in recent)).total_seconds()
     if span_s < STABLE_AFTER_S:
         return None
-    left = sum((len(row.states) - row.done) * row.weight for row in rows)
+    left = sum((len(row.states) - row.done) * row.weight for row in judged)
     return float(left * span_s / sum(weight for _, weight in recent))
