@@ -48,9 +48,10 @@ class Bench:
     ffmpeg: str
     folder: Path
 
-    def upload(self, size: str) -> Video:
+    def upload(self, size: str, *, is_damaged: bool = True) -> Video:
         film = numbered_film(self.ffmpeg, self.folder / "film.mp4", seconds=5, size=size, fps="25")
-        scratch(film)
+        if is_damaged:
+            scratch(film)
         video = make_video(source=probe(film))
         target = settings().storage_path / video.source_path
         target.parent.mkdir(exist_ok=True)

@@ -60,27 +60,24 @@ def retry_encode(encode_id: int) -> None:
     """Go on with a failed or cancelled encode, from what is done. One that failed beside another begins anew."""
     with transaction() as session:
         encode = _in_state(session, encode_id, STOPPED)
-        _take_up(session, encode)
-
-
-def _take_up(session: Session, encode: Encode) -> None:
-    if plays(session, encode):
-        take_up_again(session, encode, database_now(session))
-    else:
-        encode_again(encode.video_id, encode.rungs, Priority(encode.priority))
+        if plays(session, encode):
+            take_up_again(session, encode, database_now(session))
+            return
+        anew = encode.video_id, encode.rungs, Priority(encode.priority)
+    encode_again(*anew)  # looks at the source, which takes longer than anything should be locked
 
 
 def retry_failed() -> int:
     """Go on with every encode that failed and that nothing better has replaced; returns how many."""
-    with transaction() as session:
-        query = current_encodes().where(Encode.state == "failed").with_for_update(of=Encode)
-        failed = session.scalars(query).all()
-        return sum(_is_taken_up(session, encode) for encode in failed)
+    failed = db.session.scalars(current_encodes().where(Encode.state == "failed")).all()
+    numbers = [encode.id for encode in failed]
+    db.session.rollback()
+    return sum(_is_taken_up(number) for number in numbers)
 
 
-def _is_taken_up(session: Session, encode: Encode) -> bool:
-    with suppress(IllegalMove):  # its source may be gone: the others go on
-        _take_up(session, encode)
+def _is_taken_up(encode_id: int) -> bool:
+    with suppress(IllegalMove):  # its source may be gone, or somebody was quicker: the others go on
+        retry_encode(encode_id)
         return True
     return False
 

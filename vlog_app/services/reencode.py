@@ -8,7 +8,7 @@ generation has all its files in one folder and can go without a look at the othe
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Select, func, select
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from encoder.errors import SourceUnreadable
 from encoder.model import Chunk, EncodePlan, Source
+from encoder.probe import probe
 from encoder.takeover import difference, with_taken
 from jobs.layout import POSTER, JobDraft, Priority, Rank, draft_again
 from jobs.states import IllegalMove
@@ -31,6 +32,7 @@ from .media_files import source_file
 from .planning import add_encode, plan_today, queue_drafts
 from .playlists import availability_of
 from .publish import missing_segments
+from .upload_records import let_go_of_the_database
 
 #: What a rung taken over has from its former row.
 TAKEN_COLUMNS = (
@@ -58,9 +60,10 @@ class Choice:
 
 def choice_for(video_id: int) -> Choice:
     """Raises NotAgain."""
+    source = _look_again(video_id)
     session = db.session()
-    video, live = _idle(session, session.get(Video, video_id))
-    plan = _plan(video)
+    _, live = _idle(session, session.get(Video, video_id))
+    plan = _plan(source)
     return Choice(plan, _why_only_all(session, live, plan))
 
 
@@ -68,11 +71,12 @@ def encode_again(
     video_id: int, names: Collection[str] | None = None, priority: Priority = Priority.NORMAL
 ) -> list[str]:
     """Plan and queue a new generation by the settings of today; returns what it encodes, highest first. `names` None:
-    everything. Raises NotAgain.
+    everything. Raises NotAgain. Not to be called inside a transaction: the source is looked at again.
     """
+    source = _look_again(video_id)
     with transaction() as session:
         video, live = _idle(session, session.get(Video, video_id, with_for_update=True))
-        plan = _plan(video)
+        plan = _plan(source)
         wanted = _wanted(plan, names)
         taken = [row.name for row in plan.renditions if row.name not in wanted]
         if taken and (why := _why_only_all(session, live, plan)):
@@ -83,6 +87,7 @@ def encode_again(
         _forget_failed(session, video)
         encode = _add(session, video, live, with_taken(plan, EncodePlan.from_json(live.plan), taken), taken)
         encode.priority, encode.rungs = int(priority), wanted if taken else None
+        video.source = replace(source, keyframes=None).to_json()
         _queue(session, video, encode, wanted, now)
         record(session, video.id, EventKind.AGAIN, now, generation=encode.generation, renditions=wanted)
         return wanted
@@ -111,9 +116,23 @@ def _idle(session: Session, video: Video | None) -> tuple[Video, Encode]:
     return video, live
 
 
-def _plan(video: Video) -> EncodePlan:
+def _look_again(video_id: int) -> Source:
+    """What the source is by the probe of today. Its key frames, which say whether it may be copied, are not kept with
+    the video. One that cannot be read any more is planned as it was known: its encode says what is wrong with it.
+    """
+    session = db.session()
+    video, _ = _idle(session, session.get(Video, video_id))
+    path, known = source_file(video), Source.from_json(video.source)
+    let_go_of_the_database()
     try:
-        return plan_today(Source.from_json(video.source))
+        return probe(path)
+    except SourceUnreadable:
+        return known
+
+
+def _plan(source: Source) -> EncodePlan:
+    try:
+        return plan_today(source)
     except SourceUnreadable as error:
         raise NotAgain(error.code, error.public_message) from error
 
