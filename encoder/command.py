@@ -201,8 +201,7 @@ def _x264(plan: EncodePlan, row: RenditionPlan) -> list[str]:
         *("-c:v", "libx264", "-preset", row.preset, "-profile:v", "high"),
         *("-level", f"{avc_level(row.width, row.height, plan.fps) / 10:.1f}"),
         *("-crf", str(row.crf)),
-        # A full buffer would let every chunk overshoot the cap at its start.
-        *("-rc_init_occupancy", str(int(FOUND_S * row.max_bitrate_bps))),
+        *found(row.max_bitrate_bps),
         *("-threads", "1"),
     ]
 
@@ -253,7 +252,17 @@ def _capped(row: RenditionPlan) -> list[str]:
     most = row.max_bitrate_bps
     if row.codec == "hevc":
         return ["-maxrate", str(most), "-bufsize", str(BUFFER_S * most)]
-    return ["-maxrate", str(int(most * (1 - SPARED))), "-bufsize", str(int(RUN_BUFFER_S * most))]
+    return capped_run(most)
+
+
+def capped_run(most_bps: int) -> list[str]:
+    """For an encoder that begins with `found` in its buffer."""
+    return ["-maxrate", str(int(most_bps * (1 - SPARED))), "-bufsize", str(int(RUN_BUFFER_S * most_bps))]
+
+
+def found(most_bps: int) -> list[str]:
+    """A full buffer would let every run overshoot the cap at its start."""
+    return ["-rc_init_occupancy", str(int(FOUND_S * most_bps))]
 
 
 def _hls(

@@ -9,7 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from .choice import PLAIN, Choice, Way
-from .command import Work, _fan_out, _hls, _input, _nothing_else, _preamble, grid_filters
+from .command import (
+    BUFFER_S,
+    Work,
+    _fan_out,
+    _hls,
+    _input,
+    _nothing_else,
+    _preamble,
+    capped_run,
+    found,
+    grid_filters,
+)
 from .command import _video_output as x264_output
 from .command import video_command as cpu_command
 from .device import Device, DeviceKind, Encoder
@@ -211,7 +222,8 @@ def _nvenc(encoder: Encoder, row: RenditionPlan) -> list[str]:
         *("-preset", NVENC_PRESETS.get(row.preset, NVENC_SLOWEST), "-tune", "hq"),
         # -b:v 0: without it ffmpeg's default of 2 Mbit/s becomes the target.
         *("-rc", "vbr", "-cq", str(quality(encoder, row.crf)), "-b:v", "0"),
-        *("-maxrate", str(rate), "-bufsize", str(2 * rate)),
+        # Every run begins with a full buffer, whatever one asks for: the end of one and the start of the next together.
+        *("-maxrate", str(rate), "-bufsize", str(BUFFER_S * rate // 2)),
         *("-rc-lookahead", "20", "-spatial-aq", "1", "-bf", str(b_frames)),
         *(("-b_ref_mode", "middle") if encoder.mode == "cq_bref" and b_frames else ()),
         "-forced-idr",
@@ -251,8 +263,7 @@ def _rate_control(mode: str, encoder: Encoder, row: RenditionPlan, words: list[s
     return [
         *words,
         *(("-global_quality", level) if mode == "qvbr" else ()),
-        *("-b:v", str(int(rate * TARGET_OF_CAP)), "-maxrate", str(rate), "-bufsize", str(2 * rate)),
-        *("-rc_init_occupancy", str(rate)),  # a chunk does not overshoot the cap at its start
+        *("-b:v", str(int(rate * TARGET_OF_CAP)), *capped_run(rate), *found(rate)),
     ]
 
 
