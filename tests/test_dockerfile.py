@@ -163,3 +163,10 @@ def ffmpeg() -> str:
     from vlog_app.ffmpeg import find_ffmpeg
 
     return find_ffmpeg("").path
+
+
+def test_what_has_no_wheel_is_built_as_the_install_script_builds_it() -> None:
+    script = (ROOT / "ops" / "install.sh").read_text(encoding="utf-8")
+    (built,) = re.findall(r"--no-binary (\S+)", script)
+    (line,) = [rest for rest in rest_of("rq", "RUN") if "pip install" in rest]
+    assert f"--no-binary {built} " in line
