@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
 import platform
 import shutil
@@ -58,7 +59,7 @@ def run_local_worker(app: Flask, name: str | None = None) -> None:
     host = Host(config, f"local:{name}", name, config.work_dir)
     with _only_one(host.folder / f"{name}.lock"):
         devices = Devices()
-        hears = Hears(inboxes(app, devices, name), polls=config.job_queue_mode != "redis")
+        hears = Hears(inboxes(_link_for_rq(app), devices, name), polls=config.job_queue_mode != "redis")
         _work(host, LocalCoordinator(app), bell, threading.Event(), devices, hears)
 
 
@@ -77,8 +78,9 @@ def work_for(api_url: str | None) -> str | None:
 
 
 def run_remote_worker(config: Settings) -> None:
-    """Run a worker of the site at VLOG_WORKER_API_URL until SIGTERM, without database, storage or Flask. Raises like
-    run_local_worker, and Dismissed with a sentence when the site does not want this worker.
+    """Run a worker of the site at VLOG_WORKER_API_URL until SIGTERM, without database, storage or Flask; with RQ where
+    VLOG_JOB_QUEUE_MODE says so. Raises like run_local_worker, and Dismissed with a sentence when the site does not want
+    this worker, or its settings do not fit together.
     """
     from .health import Health
     from .http_bell import HttpBell
@@ -88,9 +90,11 @@ def run_remote_worker(config: Settings) -> None:
 
     if not config.worker_api_key:
         raise Dismissed("Set VLOG_WORKER_API_KEY, or VLOG_WORKER_API_KEY_FILE, to the key of this worker.")
-    leaving = threading.Event()
+    leaving, devices = threading.Event(), Devices()
     name = socket.gethostname()
     host = Host(config, f"remote:{name}", name, config.worker_work_dir)
+    link = _remote_link(config)
+    hears = Hears(inboxes(link, devices, name), polls=config.job_queue_mode != "redis")
     with (
         _only_one(host.folder / f"{name}.lock"),
         closing(Api(config.worker_api_url, config.worker_api_key)) as api,
@@ -100,10 +104,11 @@ def run_remote_worker(config: Settings) -> None:
         sources = Sources(films, config.worker_cache_size, leaving, reserve_bytes=reserve_bytes)
         coordinator = HttpCoordinator(api, sources, films, leaving, sends_beside=True)
         bell = HttpBell(api, leaving)
-        bell.start()
+        if hears.polls:
+            bell.start()
         health = Health(config.worker_health_port, api, coordinator, 3 * config.worker_heartbeat_interval)
         with closing(coordinator), health:
-            _work(host, coordinator, bell, leaving, reserve_bytes=reserve_bytes)
+            _work(host, coordinator, bell, leaving, devices, hears, reserve_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +138,20 @@ def _work(
     coordinator: Coordinator,
     bell: Hearable,
     leaving: threading.Event,
-    devices: Devices | None = None,
-    hears: Hears | None = None,
+    devices: Devices,
+    hears: Hears,
     reserve_bytes: int = 0,
 ) -> None:
     """What every worker does, wherever it lives, until it is asked to leave."""
     from vlog_app.ffmpeg import find_ffmpeg
 
-    config, hears = host.config, hears or Hears()
+    config = host.config
     ffmpeg = find_ffmpeg(config.ffmpeg)
     info = WorkerInfo(host.id, host.name, _facts(ffmpeg.version, config.worker_encode_slots))
     tools = Tools(
         ffmpeg=ffmpeg.path,
         work_root=host.work_root,
-        devices=devices or Devices(),
+        devices=devices,
         stall_s=config.no_progress_timeout,
         wall_multiplier=config.ffmpeg_timeout_base_multiplier,
         wall_min_s=config.ffmpeg_timeout_minimum,
@@ -178,9 +183,8 @@ def _work(
         raise worker.dismissal
 
 
-def inboxes(app: Flask, devices: Devices, name: str) -> OpenInbox | None:
+def inboxes(link: RedisLink | None, devices: Devices, name: str) -> OpenInbox | None:
     """An RQ worker for each slot, listening to what this host can do; None where workers only poll."""
-    link = _link_for_rq(app)
     if link is None:
         return None
     from .rq_tasks import Inbox
@@ -231,6 +235,20 @@ def _lease_on_chores(app: Flask) -> Take:
             return leases.take(chore.name, chore.every_s, late_s=late_s, at_once=at_once)
 
     return take
+
+
+def _remote_link(config: Settings) -> RedisLink | None:
+    """The Redis of the site, where this host is set to hear by it. Raises Dismissed."""
+    if not config.uses_rq:
+        return None
+    if config.redis_url == "embedded":
+        raise Dismissed("VLOG_REDIS_URL is embedded, which is there beside the site only: give its address.")
+    if importlib.util.find_spec("rq") is None:
+        sentence = "needs RQ, which is not installed here: install requirements.lock, or set it to database."
+        raise Dismissed(f"VLOG_JOB_QUEUE_MODE is {config.job_queue_mode}, which {sentence}")
+    from vlog_app.redis_links import link_to
+
+    return link_to(config, config.redis_address)
 
 
 def _link_for_rq(app: Flask) -> RedisLink | None:

@@ -48,9 +48,9 @@ class Elsewhere:
             time.sleep(0.1)
         return process
 
-    def work(self, name: str, url: str | None = None) -> subprocess.Popen[bytes]:
+    def work(self, name: str, url: str | None = None, **settings: str) -> subprocess.Popen[bytes]:
         """Starts a worker, registered the first time that it is named."""
-        process = start_remote_worker(self.folder, name, api=self.url, line=url or self.url)
+        process = start_remote_worker(self.folder, name, api=self.url, line=url or self.url, **settings)
         self._started.append(process)
         return process
 
@@ -70,6 +70,8 @@ class Elsewhere:
             "VLOG_MAX_RETRY_ATTEMPTS": "100",
             "VLOG_RETRY_BACKOFF_BASE": "1",
             "VLOG_STORAGE_RESERVE_BYTES": "0",
+            "VLOG_JOB_QUEUE_MODE": self.config.job_queue_mode,
+            "VLOG_REDIS_URL": self.config.redis_url,
         }
 
     def _start(self, argv: list[str], settings: dict[str, str], name: str) -> subprocess.Popen[bytes]:
@@ -84,8 +86,10 @@ class Elsewhere:
             return False
 
 
-def start_remote_worker(folder: Path, name: str, *, api: str, line: str) -> subprocess.Popen[bytes]:
-    """Registers it at `api`, unless it has a key already, and lets it call over `line`."""
+def start_remote_worker(
+    folder: Path, name: str, *, api: str, line: str, **more: str
+) -> subprocess.Popen[bytes]:
+    """Registers it at `api`, unless it has a key already, and lets it call over `line`. `more`: settings."""
     key = folder / f"{name}.key"
     if not key.exists():
         key.write_text(register(api, name)["api_key"])
@@ -96,6 +100,7 @@ def start_remote_worker(folder: Path, name: str, *, api: str, line: str) -> subp
         "VLOG_WORKER_HEARTBEAT_INTERVAL": "1",
         "VLOG_HWACCEL_TYPE": "none",
         "VLOG_STORAGE_RESERVE_BYTES": "0",
+        **{f"VLOG_{name.upper()}": value for name, value in more.items()},
     }
     return start_program(["-m", "jobs", "work", "--api", line], settings, folder / f"{name}.log")
 
