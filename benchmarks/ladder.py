@@ -13,6 +13,7 @@ Rounds alternate; medians are reported. Machines are noisy: only ratios of one r
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -20,8 +21,10 @@ import statistics
 import subprocess
 import tempfile
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.options import encode_options, output_of
@@ -39,6 +42,7 @@ from jobs.worker import SLOTS
 from vlog_app.ffmpeg import find_ffmpeg
 
 WORKER = WorkerInfo("bench", "bench")
+Part = tuple[float, float]  # of a film: from and to, in seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +71,31 @@ def main() -> None:
 
 
 def measure(ffmpeg: str, source: Path, plan: EncodePlan, folder: Path) -> Round:
-    decode_s = cpu_of([ffmpeg, "-v", "error", "-i", str(source), "-map", "0:v:0", "-f", "null", "-"])
-    # As many at a time as there are cores: a core whose sibling is busy takes longer for the same work, and in the
-    # pipeline all of them are.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        times = pool.map(lambda row: encode_alone(ffmpeg, source, plan, row, folder), plan.video)
-        rungs_s = dict(zip((row.name for row in plan.video), times, strict=True))
+    decode_s = at_once(partial(decode_alone, ffmpeg, source), plan)
+    rungs_s = {
+        row.name: at_once(partial(encode_alone, ffmpeg, source, plan, row), plan) for row in plan.video
+    }
     return Round(decode_s, rungs_s, whole_pipeline(ffmpeg, source, plan, folder))
 
 
-def encode_alone(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPlan, folder: Path) -> float:
-    """CPU of one x264 fed with scaled raw frames through a pipe; the feeder's CPU is not counted."""
+def at_once(spend: Callable[[Part], float], plan: EncodePlan) -> float:
+    """CPU of a film that is cut into as many parts as there are cores, all at work together: a core whose sibling is
+    busy takes longer for the same work, and in the pipeline all of them are.
+    """
+    parts, width = os.cpu_count() or 1, plan.segment_s
+    cuts = [plan.segment_count * number // parts * width for number in range(parts)] + [plan.duration_s]
+    with ThreadPoolExecutor(parts) as pool:
+        return sum(pool.map(spend, itertools.pairwise(cuts)))
+
+
+def decode_alone(ffmpeg: str, source: Path, part: Part) -> float:
+    return cpu_of([*_reading(ffmpeg, source, part), "-f", "null", "-"])
+
+
+def encode_alone(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPlan, part: Part) -> float:
+    """CPU of one encoder fed with scaled raw frames through a pipe; the feeder's CPU is not counted."""
     feed = [
-        *(ffmpeg, "-v", "error", "-i", str(source), "-map", "0:v:0"),
+        *_reading(ffmpeg, source, part),
         *("-vf", f"fps={plan.fps},scale={row.width}:{row.height}:flags=lanczos,format=yuv420p"),
         *("-f", "rawvideo", "-"),
     ]
@@ -91,6 +107,11 @@ def encode_alone(ffmpeg: str, source: Path, plan: EncodePlan, row: RenditionPlan
     ]
     with subprocess.Popen(feed, stdout=subprocess.PIPE) as feeder:
         return cpu_of(raw, stdin=feeder.stdout)
+
+
+def _reading(ffmpeg: str, source: Path, part: Part) -> list[str]:
+    start, end = (str(at) for at in part)
+    return [ffmpeg, "-v", "error", "-ss", start, "-to", end, "-i", str(source), "-map", "0:v:0"]
 
 
 def encoder_arguments(ffmpeg: str, plan: EncodePlan, row: RenditionPlan) -> list[str]:
