@@ -207,7 +207,12 @@ def test_segments_in_cmaf_have_a_header_beside_them(plan: EncodePlan) -> None:
     argv = video_command("ffmpeg", SOURCE, replace(plan, container="cmaf"), Work({"360p": 3}, 7), OUT)
     assert argv[argv.index("-avoid_negative_ts") :] == [
         *("-avoid_negative_ts", "disabled", "-f", "hls", "-hls_time", "6.000000", *HLS_LOG),
-        *("-hls_segment_type", "fmp4", "-hls_segment_options", "movflags=+cmaf+frag_discont:use_editlist=1"),
+        *(
+            "-hls_segment_type",
+            "fmp4",
+            "-hls_segment_options",
+            "movflags=+default_base_moof+frag_discont:brand=cmfc:use_editlist=1",
+        ),
         *("-hls_fmp4_init_filename", "360p_init.mp4", "-start_number", "3"),
         *("-hls_segment_filename", "/scratch/360p_%05d.m4s", "/scratch/360p.m3u8"),
     ]
@@ -215,7 +220,7 @@ def test_segments_in_cmaf_have_a_header_beside_them(plan: EncodePlan) -> None:
 
 def test_sound_in_cmaf_does_not_begin_before_zero(plan: EncodePlan) -> None:
     argv = audio_command("ffmpeg", SOURCE, replace(plan, container="cmaf"), plan.audio[0], OUT)
-    assert after(argv, "-hls_segment_options") == "movflags=+cmaf:use_editlist=1"
+    assert after(argv, "-hls_segment_options") == "movflags=+default_base_moof:brand=cmfc:use_editlist=1"
 
 
 def test_hevc_is_asked_for_closed_groups_and_the_tag_that_phones_take() -> None:
