@@ -299,8 +299,8 @@ def _cmaf(row: RenditionPlan) -> list[str]:
     all honour it. frag_discont: a run that starts in the middle stamps its fragments as the whole run would. Sound is
     always made from the start, and its clock must not begin before zero, where frag_discont would put it.
     """
-    # What ffmpeg's own flag `cmaf` does depends on its version (5.1 leaves the list out, 7.1 has negative offsets in its
-    # place, 9.0 neither), and segments of two hosts must meet: so its parts are named one by one.
+    # What ffmpeg's own flag `cmaf` does depends on its version (5.1 leaves the list out, 7.1 has negative offsets in
+    # its place, 9.0 neither), and segments of two hosts must meet: so its parts are named one by one.
     flags = "movflags=+default_base_moof" + ("+frag_discont" if row.is_video else "")
     return [
         *("-hls_segment_type", "fmp4", "-hls_segment_options", f"{flags}:brand=cmfc:use_editlist=1"),
