@@ -29,7 +29,8 @@ def test_ten_hours_are_ten_hours_on_every_rung(clips: Clips, ffmpeg_path: str, t
     made = publish(ffmpeg_path, film, tmp_path, ladder=(Rung("36p", 36, 50_000),), segment_s=6, chunk_s=3600)
     assert not made.failed, [job.failure for job in made.failed]
     assert made.plan.duration_s == pytest.approx(HOURS * 3600, abs=1)
-    assert made.plan.segment_count == HOURS * 600
+    # Sixty times a minute that ends between two frames of sound is a little more than an hour.
+    assert made.plan.segment_count in (HOURS * 600, HOURS * 600 + 1)
     assert [str(finding) for finding in check(tmp_path, copied=[row.name for row in made.plan.copied])] == []
     for name in ("36p", "audio"):
         assert decoder_words(ffmpeg_path, tmp_path / f"{name}.m3u8") == ""
