@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -54,12 +55,17 @@ def shown(segments: list[Path], joined: Path) -> Shown:
     return numbers_in(join(segments, joined))
 
 
+def ticks(time_s: Fraction) -> int:
+    """On the clock of MPEG-TS. Half a tick goes up, as ffmpeg rounds it."""
+    return int(time_s * CLOCK_HZ + Fraction(1, 2))
+
+
 def numbers_in(film: Path) -> Shown:
     numbers, times = [], []
     with av.open(str(film)) as container:
         for frame in container.decode(container.streams.video[0]):
             numbers.append(_number(frame))
-            times.append(round(float(frame.pts * frame.time_base) * CLOCK_HZ))
+            times.append(ticks(frame.pts * frame.time_base))
     return Shown(numbers, times)
 
 

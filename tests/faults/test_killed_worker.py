@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import time
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from encoder.names import segment_name
 from encoder.segments import TS_DELAY
 from tests.conformance import check
 from tests.faults.conftest import StartWorker, plan_of, state_of
-from tests.films import CLOCK_HZ, audio_times, decoder_words, join, shown
+from tests.films import audio_times, decoder_words, join, shown, ticks
 from vlog_app.config import settings
 from vlog_app.extensions import db
 from vlog_app.models import Attempt, Encode, Rendition, Segment, Video
@@ -95,8 +94,7 @@ def check_rung(folder: Path, plan: EncodePlan, name: str, ffmpeg: str, tmp_path:
     film = shown(files_of(folder, plan, name), tmp_path / name)
     assert film.numbers == list(range(plan.total_frames)), name
     zero = TS_DELAY if plan.container == "ts" else 0
-    half = Fraction(1, 2)  # goes up, as ffmpeg rounds it
-    times = [zero + int(n / plan.fps * CLOCK_HZ + half) for n in range(plan.total_frames)]
+    times = [zero + ticks(n / plan.fps) for n in range(plan.total_frames)]
     assert film.times == times, name
     assert decoder_words(ffmpeg, tmp_path / name) == ""
 

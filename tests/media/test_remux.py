@@ -19,7 +19,7 @@ from jobs.states import JobState
 from jobs.testing import MemoryCoordinator
 from jobs.worker import SLOTS
 from tests.conformance import check
-from tests.films import CLOCK_HZ, decoder_words, join, numbered_film, shown
+from tests.films import decoder_words, join, numbered_film, shown, ticks
 from tests.media.published import publish
 
 pytestmark = pytest.mark.media
@@ -52,7 +52,7 @@ def test_copied_and_encoded_rungs_show_the_same_frames_at_the_same_times(
         while claim := coordinator.claim(WorkerInfo("w", "w"), slot):
             run_claim(claim, coordinator, tools, threading.Event())
     assert {job.state for job in coordinator.jobs} == {JobState.DONE}
-    times = [TS_DELAY + round(n / plan.fps * CLOCK_HZ) for n in range(plan.total_frames)]
+    times = [TS_DELAY + ticks(n / plan.fps) for n in range(plan.total_frames)]
     for row in plan.video:
         segments = [tmp_path / f"{row.name}_{n:04d}.ts" for n in range(plan.segment_count)]
         joined = tmp_path / f"joined-{row.name}.ts"
@@ -119,7 +119,7 @@ def test_a_copy_in_cmaf_is_the_source_picture_by_picture(
     for row in film.plan.video:
         seen = shown(film.segments(row.name), tmp_path / "joined.mp4")
         assert seen.numbers == list(range(film.plan.total_frames)), row.name
-        assert seen.times == [round(n * CLOCK_HZ / film.plan.fps) for n in range(film.plan.total_frames)]
+        assert seen.times == [ticks(n / film.plan.fps) for n in range(film.plan.total_frames)]
         assert decoder_words(ffmpeg_path, tmp_path / "joined.mp4") == "", row.name
     whole = join(film.segments(copied.name), tmp_path / "copied.mp4")
     assert picture_hash(ffmpeg_path, whole) == picture_hash(ffmpeg_path, source)

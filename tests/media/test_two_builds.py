@@ -29,7 +29,7 @@ from jobs.testing import MemoryCoordinator
 from jobs.worker import SLOTS
 from tests.conformance import check
 from tests.e2e.plain_player import watch
-from tests.films import CLOCK_HZ, decoder_words, join, numbered_film, numbers_in
+from tests.films import decoder_words, join, numbered_film, numbers_in, ticks
 from tests.media.published import WORKER, Published, write_playlists
 
 pytestmark = [pytest.mark.media, pytest.mark.browser]
@@ -121,7 +121,7 @@ def pieces(film: Published, name: str, folder: Path) -> list[Path]:
 
 def test_every_picture_is_there_once_and_at_its_time(film: Published, tmp_path: Path) -> None:
     zero = TS_DELAY if film.plan.container == "ts" else 0
-    wanted = [zero + round(n * CLOCK_HZ / film.plan.fps) for n in range(film.plan.total_frames)]
+    wanted = [zero + ticks(n / film.plan.fps) for n in range(film.plan.total_frames)]
     for row in film.plan.video:
         numbers, times = [], []
         for piece in pieces(film, row.name, tmp_path):
