@@ -1,5 +1,6 @@
 """Fixtures that every test may ask for: settings, apps, clients, databases, servers, programs."""
 
+import functools
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import httpcore2
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -71,6 +73,14 @@ def _no_settings_from_outside() -> Iterator[None]:
     kept = {name: os.environ.pop(name) for name in list(os.environ) if _is_ours(name)}
     yield
     os.environ.update(kept)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _authorities_are_read_once() -> Iterator[None]:
+    """Every new HTTP client reads the long list of whom to trust, for a fortieth of a second, to speak plain HTTP."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", functools.cache(httpcore2.default_ssl_context))
+        yield
 
 
 def _is_ours(name: str) -> bool:
