@@ -1,6 +1,5 @@
 """Fixtures that every test may ask for: settings, apps, clients, databases, servers, programs."""
 
-import functools
 import os
 import shutil
 import signal
@@ -8,11 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import httpcore2
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from jinja2.bccache import Bucket, BytecodeCache
 
 from tests.provision.chromium import find_chromium
 from tests.provision.postgres import Postgres, running_postgres
@@ -20,9 +17,12 @@ from tests.provision.processes import NotProvided
 from tests.provision.proxy import Wire, wired
 from tests.provision.redis import Redis, running_redis
 from tests.provision.site import Site, running_site
+from tests.shared_work import _once_a_process, share
 from vlog_app import create_app
 from vlog_app.config import Settings
 from vlog_app.ffmpeg import FfmpegNotFound, find_ffmpeg
+
+__all__ = ["_once_a_process"]
 
 #: Where the tests themselves find programs.
 NOT_OURS = ("VLOG_TEST_POSTGRES_URL", "VLOG_CHROMIUM", "VLOG_FFMPEG", "VLOG_OTHER_FFMPEG")
@@ -35,23 +35,6 @@ LONG = ("faults", "e2e", "worker_api", "media", "cli", "hostile")
 
 class AppFactory(Protocol):
     def __call__(self, surface: str = "public", **overrides: Any) -> Flask: ...
-
-
-class CompiledTemplates(BytecodeCache):
-    """Each test has apps of its own; what Jinja made of a template's text is the same in all of them."""
-
-    def __init__(self) -> None:
-        self._code: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if code := self._code.get(bucket.key):
-            bucket.bytecode_from_string(code)
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._code[bucket.key] = bucket.bytecode_to_string()
-
-
-TEMPLATES = CompiledTemplates()
 
 
 def pytest_configure() -> None:
@@ -73,14 +56,6 @@ def _no_settings_from_outside() -> Iterator[None]:
     kept = {name: os.environ.pop(name) for name in list(os.environ) if _is_ours(name)}
     yield
     os.environ.update(kept)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _authorities_are_read_once() -> Iterator[None]:
-    """Every new HTTP client reads the long list of whom to trust, for a fortieth of a second, to speak plain HTTP."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(httpcore2, "default_ssl_context", functools.cache(httpcore2.default_ssl_context))
-        yield
 
 
 def _is_ours(name: str) -> bool:
@@ -179,7 +154,7 @@ def app_factory(config: Settings) -> Iterator[AppFactory]:
     def make(surface: str = "public", **overrides: Any) -> Flask:
         app = create_app(config.model_copy(update=overrides), surface=surface)
         app.testing = True
-        app.jinja_env.bytecode_cache = TEMPLATES
+        share(app)
         apps.append(app)
         return app
 
