@@ -13,7 +13,7 @@ from encoder.model import Container, EncodePlan
 from encoder.names import segment_name
 from tests.conformance import check
 from tests.conftest import AppFactory
-from tests.faults.conftest import upload
+from tests.faults.conftest import state_of, upload
 from tests.faults.test_killed_worker import check_rung, check_sound
 from tests.films import numbered_film
 from tests.services.test_publish import work
@@ -75,8 +75,7 @@ def test_they_join_what_stayed(
     (encode_id,) = db.session.scalars(db.select(Encode.id).where(Encode.generation == 2))
     assert make_again(encode_id, None) == ["720p", "480p", "audio"]
     work(app, ffmpeg_path, tmp_path / "work")
-    db.session.rollback()
-    assert db.session.get_one(Video, video.id).state == "ready"
+    assert state_of(video) == "ready"
     after = hashes(folder)
     assert {name: after[name] for name in before if name not in broken} == {
         name: before[name] for name in before if name not in broken
