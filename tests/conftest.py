@@ -17,7 +17,7 @@ from tests.provision.processes import NotProvided
 from tests.provision.proxy import Wire, wired
 from tests.provision.redis import Redis, running_redis
 from tests.provision.site import Site, running_site
-from tests.shared_work import _once_a_process, share
+from tests.shared_work import _once_a_process, forget, share
 from vlog_app import create_app
 from vlog_app.config import Settings
 from vlog_app.ffmpeg import FfmpegNotFound, find_ffmpeg
@@ -161,6 +161,7 @@ def app_factory(config: Settings) -> Iterator[AppFactory]:
     yield make
     for app in apps:
         dispose(app)
+    forget()
 
 
 def dispose(app: Flask) -> None:

@@ -1,4 +1,4 @@
-"""Work that is the same in every test, done once a process: each test has apps, engines and clients of its own."""
+"""What tests of one process share, and what they must not: each test has apps, engines and clients of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
+from vlog_app.blueprints.public import api, media
 from vlog_app.extensions import db
 
 
@@ -41,6 +42,12 @@ def share(app: Flask) -> None:
         db.engine.update_execution_options(compiled_cache=STATEMENTS)
 
 
+def forget() -> None:
+    """What a process remembers of its films for two seconds: the next test may have another film of the same name."""
+    media._gates.clear()
+    api._progress.clear()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _once_a_process() -> Iterator[None]:
     """Statements are kept by dialect, of which each engine has its own, though all of a kind write the same. And each
@@ -48,7 +55,11 @@ def _once_a_process() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         for dialect in (PGDialect_psycopg2, SQLiteDialect_pysqlite):
-            patch.setattr(dialect, "__eq__", lambda self, other: type(self) is type(other))
-            patch.setattr(dialect, "__hash__", lambda self: hash(type(self)))
+            patch.setattr(dialect, "__eq__", lambda self, other: _kind(self) == _kind(other))
+            patch.setattr(dialect, "__hash__", lambda self: hash(_kind(self)))
         patch.setattr(httpcore2, "default_ssl_context", functools.cache(httpcore2.default_ssl_context))
         yield
+
+
+def _kind(dialect: Any) -> tuple[type, str]:
+    return type(dialect), getattr(dialect, "paramstyle", "")
