@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import groupby
 
 from encoder.model import Chunk, EncodePlan
 from encoder.plan import chunks
@@ -116,6 +117,22 @@ def draft_again(plan: EncodePlan, chunk_s: float, names: Collection[str]) -> tup
         rank = Rank.NEWER_CODEC if position else Rank.BULK
         drafts += [JobDraft(ENCODE, rank, chunk, rungs) for chunk in pieces if rungs]
     return tuple(drafts)
+
+
+def draft_parts(plan: EncodePlan, chunk_s: float, cells: Collection[tuple[str, int]]) -> tuple[JobDraft, ...]:
+    """Jobs for single segments, as (rendition, index), of a film that plays. Sound and copies are made in one piece."""
+    drafts = draft_again(plan, chunk_s, {name for name, _ in cells})
+    return tuple(
+        part for draft in drafts for part in (_runs(draft, cells) if draft.kind == ENCODE else [draft])
+    )
+
+
+def _runs(draft: JobDraft, cells: Collection[tuple[str, int]]) -> Iterator[JobDraft]:
+    """What of a draft's rectangle is among the cells, as rectangles."""
+    for names, run in groupby(draft.chunk, lambda n: tuple(r for r in draft.renditions if (r, n) in cells)):
+        first, *rest = run
+        if names:
+            yield replace(draft, chunk=Chunk(first, first + len(rest) + 1), renditions=names)
 
 
 def _sound_jobs(plan: EncodePlan, whole: Chunk) -> list[JobDraft]:

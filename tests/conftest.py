@@ -17,13 +17,20 @@ from tests.provision.processes import NotProvided
 from tests.provision.proxy import Wire, wired
 from tests.provision.redis import Redis, running_redis
 from tests.provision.site import Site, running_site
+from tests.shared_work import _once_a_process, forget, share
 from vlog_app import create_app
 from vlog_app.config import Settings
 from vlog_app.ffmpeg import FfmpegNotFound, find_ffmpeg
 
+__all__ = ["_once_a_process"]
+
 #: Where the tests themselves find programs.
 NOT_OURS = ("VLOG_TEST_POSTGRES_URL", "VLOG_CHROMIUM", "VLOG_FFMPEG", "VLOG_OTHER_FFMPEG")
 ADMIN_SECRET = "correct horse battery staple"
+
+
+#: Their files take the longest. Begun first, none of them is left to run alone while the other processor rests.
+LONG = ("faults", "e2e", "worker_api", "media", "cli", "hostile")
 
 
 class AppFactory(Protocol):
@@ -34,6 +41,13 @@ def pytest_configure() -> None:
     """Asked to end, in whatever way, the run still takes its servers and folders down."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """One after the other, files come by name as ever."""
+    if hasattr(config, "workerinput"):
+        rooms = {config.rootpath / "tests" / room: place for place, room in enumerate(LONG)}
+        items.sort(key=lambda item: rooms.get(item.path.parent, len(rooms)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -140,12 +154,14 @@ def app_factory(config: Settings) -> Iterator[AppFactory]:
     def make(surface: str = "public", **overrides: Any) -> Flask:
         app = create_app(config.model_copy(update=overrides), surface=surface)
         app.testing = True
+        share(app)
         apps.append(app)
         return app
 
     yield make
     for app in apps:
         dispose(app)
+    forget()
 
 
 def dispose(app: Flask) -> None:

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,14 @@ def sources(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports(path: Path) -> Iterator[Import]:
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(path, node.lineno, alias.name, ())
@@ -62,9 +68,10 @@ def runtime_imports(*folders: str) -> list[Import]:
     ]
 
 
+@cache
 def typing_lines(path: Path) -> set[int]:
     lines: set[int] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             lines.update(range(node.lineno, (node.body[-1].end_lineno or node.lineno) + 1))
     return lines
@@ -167,7 +174,7 @@ def reject_uses(strays: list[Use], room: str) -> None:
 def attribute_uses(folders: tuple[str, ...], owner: str, names: tuple[str, ...]) -> list[Use]:
     found = []
     for path in sources(*folders):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) == owner:
                 found.append(Use(path, node.lineno, f"uses {owner}.{node.attr}"))
     return found
@@ -202,7 +209,7 @@ def test_only_the_queue_moves_jobs() -> None:
     for path in sources("vlog_app"):
         if path.relative_to(ROOT).as_posix() == "vlog_app/services/queue.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if use := job_state_write(path, node):
                 strays.append(use)
     reject_uses(strays, "vlog_app/services/queue.py is the only writer of a job's state; give it a verb:")

@@ -29,6 +29,22 @@ def test_each_postgres_database_is_a_clone_of_its_own(postgres_server: Postgres)
         other.close()
 
 
+def test_what_a_test_wrote_is_gone_and_numbers_begin_at_one_again(postgres_server: Postgres) -> None:
+    times = "created_at, expires_at, last_seen_at"
+    add = f"INSERT INTO admin_sessions (token_sha256, {times}) VALUES ('x', now(), now(), now()) RETURNING id"
+    for _test in range(2):
+        with postgres_server.database() as url:
+            left_open = psycopg2.connect(plain(url))
+            with left_open.cursor() as cursor:
+                cursor.execute(add)
+                assert cursor.fetchone() == (1,)
+            left_open.commit()
+            with left_open.cursor() as cursor:
+                cursor.execute(
+                    "SELECT id FROM admin_sessions FOR UPDATE"
+                )  # held by nobody once the test is over
+
+
 def test_a_dropped_database_is_gone(postgres_server: Postgres) -> None:
     with postgres_server.database(is_empty=True) as url:
         psycopg2.connect(plain(url)).close()

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,26 +18,33 @@ def status_of(url: str) -> int:
         return int(answer.status)
 
 
-def test_three_sites_answer_and_the_link_logs_in(site: Site) -> None:
-    for url in (site.public_url, site.admin_url, site.worker_api_url):
-        assert status_of(f"{url}/healthz") == 200
-    assert status_of(site.login_link) == 200
-    assert f"Admin secret  {site.secret}" in site.greeting
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One site for all tests that leave it standing. Its login link works once."""
+    with running_site(tmp_path_factory.mktemp("site") / "var") as site:
+        yield site
 
 
-def test_the_login_link_is_kept_as_a_hash(site: Site) -> None:
-    token = site.login_link.split("link=")[1]
-    kept = (site.storage / "login-link").read_text()
+def test_the_login_link_is_kept_as_a_hash(standing: Site) -> None:
+    token = standing.login_link.split("link=")[1]
+    kept = (standing.storage / "login-link").read_text()
     assert token not in kept
     assert set(json.loads(kept)) == {"sha256", "expires_at"}
 
 
-def test_a_busy_port_is_one_sentence(site: Site, tmp_path: Path) -> None:
+def test_three_sites_answer_and_the_link_logs_in(standing: Site) -> None:
+    for url in (standing.public_url, standing.admin_url, standing.worker_api_url):
+        assert status_of(f"{url}/healthz") == 200
+    assert status_of(standing.login_link) == 200
+    assert f"Admin secret  {standing.secret}" in standing.greeting
+
+
+def test_a_busy_port_is_one_sentence(standing: Site, tmp_path: Path) -> None:
     log = tmp_path / "second.log"
-    second = start_site(tmp_path / "other", site.port, log)
+    second = start_site(tmp_path / "other", standing.port, log)
     assert second.wait(PATIENCE_S) == 1
-    assert f"Port {site.port} on 127.0.0.1 cannot be used (it is in use)." in log.read_text()
-    assert f"VLOG_PUBLIC_PORT={site.port + 10}" in log.read_text()
+    assert f"Port {standing.port} on 127.0.0.1 cannot be used (it is in use)." in log.read_text()
+    assert f"VLOG_PUBLIC_PORT={standing.port + 10}" in log.read_text()
     assert "Traceback" not in log.read_text()
 
 
@@ -69,15 +77,15 @@ def test_killing_it_leaves_nothing_running(site: Site) -> None:
     )
 
 
-def test_a_killed_site_and_a_killed_worker_come_back(site: Site) -> None:
-    before = site.children()
+def test_a_killed_site_and_a_killed_worker_come_back(standing: Site) -> None:
+    before = standing.children()
     os.kill(before["worker"], signal.SIGKILL)
     os.kill(before["public"], signal.SIGKILL)
-    wait_for(lambda: site.children().get("worker", before["worker"]) != before["worker"])
-    wait_for(lambda: site.children().get("public", before["public"]) != before["public"])
-    wait_for(lambda: not is_free(site.port))
-    assert status_of(f"{site.public_url}/healthz") == 200
-    assert "worker ended (signal SIGKILL); starting it again in 0.5 s." in site.log.read_text()
+    wait_for(lambda: standing.children().get("worker", before["worker"]) != before["worker"])
+    wait_for(lambda: standing.children().get("public", before["public"]) != before["public"])
+    wait_for(lambda: not is_free(standing.port))
+    assert status_of(f"{standing.public_url}/healthz") == 200
+    assert "worker ended (signal SIGKILL); starting it again in 0.5 s." in standing.log.read_text()
 
 
 def test_it_runs_on_postgresql(postgres_url: str, tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ class FilmServer(ThreadingHTTPServer):
     def __init__(self, film: Film) -> None:
         super().__init__(("127.0.0.1", 0), type("FilmHandler", (Handler,), {"film": film}))
         self.url = f"http://127.0.0.1:{self.server_port}/watch"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that seeks hangs up in the middle of an answer."""

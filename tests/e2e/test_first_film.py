@@ -18,9 +18,9 @@ FILM_S = 30
 
 @pytest.fixture(scope="module")
 def clip(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """30 s of 1080p H.264 and AAC with grain, so that its encode takes a while."""
+    """30 s of 720p H.264 and AAC with grain, so that its encode takes a while."""
     path = tmp_path_factory.mktemp("clip") / "Harbour at dawn.mp4"
-    picture = f"testsrc2=s=640x360:r=30:d={FILM_S},noise=alls=20:allf=t,scale=1920:1080"
+    picture = f"testsrc2=s=640x360:r=30:d={FILM_S},noise=alls=20:allf=t,scale=1280:720"
     argv = [
         *(ffmpeg_path, "-nostdin", "-v", "error", "-f", "lavfi", "-i", picture),
         *("-f", "lavfi", "-i", f"sine=f=330:r=48000:d={FILM_S}"),
@@ -72,7 +72,7 @@ def see_the_grid_fill(owner: Person) -> None:
 def watch_when_ready(viewer: Person, site: Site, slug: str) -> None:
     viewer.page.goto(f"{site.public_url}/watch/{slug}")
     viewer.play()
-    for name, height in (("360p", 360), ("1080p", 1080)):
+    for name, height in (("360p", 360), ("720p", 720)):
         viewer.choose_quality(name)
         viewer.wait(lambda seen, n=name, h=height: seen["level"] == n and seen["height"] == h)  # type: ignore[misc]
         seen = viewer.see()

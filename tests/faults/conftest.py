@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,17 +29,15 @@ StartWorker = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture(scope="session")
-def film(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """38 s of numbered frames: four rungs, seven segments, three jobs of pictures and one of sound."""
-    path = tmp_path_factory.mktemp("film") / "numbered.mp4"
-    return numbered_film(ffmpeg_path, path, seconds=38, size="1920x1080")
+def short_film(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half a minute of numbered frames: five segments on three rungs, one of them the source itself."""
+    path = tmp_path_factory.mktemp("film") / "short.mp4"
+    return numbered_film(ffmpeg_path, path, seconds=30, size="1280x720")
 
 
 @pytest.fixture(scope="session")
-def short_film(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Half a minute of numbered frames: three rungs, one of them the source itself."""
-    path = tmp_path_factory.mktemp("film") / "short.mp4"
-    return numbered_film(ffmpeg_path, path, seconds=30, size="1280x720")
+def film(short_film: Path) -> Path:
+    return short_film
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +59,14 @@ def config(config: Settings) -> Settings:
 
 @pytest.fixture
 def start_worker(config: Settings, tmp_path: Path) -> Iterator[StartWorker]:
+    with workers_of(config, tmp_path / "worker.log") as start:
+        yield start
+
+
+@contextmanager
+def workers_of(config: Settings, log: Path) -> Iterator[StartWorker]:
     """Starts worker processes, with more settings where some are named; whatever still runs at the end is killed."""
     started: list[subprocess.Popen[bytes]] = []
-    log = (tmp_path / "worker.log").open("ab")
     env = os.environ | {
         "VLOG_STORAGE_PATH": str(config.storage_path),
         "VLOG_DATABASE_URL": config.database_url,
@@ -73,16 +77,18 @@ def start_worker(config: Settings, tmp_path: Path) -> Iterator[StartWorker]:
     def start(**settings: str) -> subprocess.Popen[bytes]:
         more = {f"VLOG_{name.upper()}": value for name, value in settings.items()}
         argv = [sys.executable, "-m", "flask", "--app", "wsgi:app", "vlog", "worker", "run"]
-        process = subprocess.Popen(argv, env=env | more, stdout=log, stderr=log, start_new_session=True)
+        with log.open("ab") as said:
+            process = subprocess.Popen(argv, env=env | more, stdout=said, stderr=said, start_new_session=True)
         started.append(process)
         return process
 
-    yield start
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    log.close()
+    try:
+        yield start
+    finally:
+        for process in started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 @pytest.fixture

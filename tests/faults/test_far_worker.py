@@ -110,11 +110,11 @@ def test_a_source_that_changes_ends_the_job_with_its_reason(
 
 
 def test_a_very_slow_line_is_slow_and_nothing_else(server: Flask, ffmpeg_path: str, tmp_path: Path) -> None:
-    """20 kB/s each way. Everything takes longer than a lease, and than a line may be silent."""
+    """30 kB/s each way. Everything takes longer than a lease, and than a line may be silent."""
     film = numbered_film(ffmpeg_path, tmp_path / "small.mp4", seconds=10, size="320x180", filled_to="200k")
     video = upload(film, "small")
     with far_worker(
-        server, tmp_path, ffmpeg_path, up_bytes_per_s=20e3, down_bytes_per_s=20e3, stall_s=3.0
+        server, tmp_path, ffmpeg_path, up_bytes_per_s=30e3, down_bytes_per_s=30e3, stall_s=3.0
     ) as far:
         far.coordinator._api._silence_s = 2.0
         began = time.monotonic()

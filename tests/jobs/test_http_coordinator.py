@@ -105,7 +105,7 @@ def serving(*answers: Answer) -> Iterator[Script]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     script.url = f"http://127.0.0.1:{server.server_port}"
     try:

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from encoder.model import Chunk
 from encoder.plan import make_plan
-from jobs.layout import ENCODE, ESSENTIAL, JobDraft, Rank, draft_again, draft_jobs, split_for_demand
+from jobs.layout import (
+    ENCODE,
+    ESSENTIAL,
+    JobDraft,
+    Rank,
+    draft_again,
+    draft_jobs,
+    draft_parts,
+    split_for_demand,
+)
 from jobs.worker import SLOTS
 from tests.factories import make_recording, make_source
 
@@ -91,3 +100,24 @@ def test_encoding_again_covers_what_was_chosen_once_and_no_more(names: set[str])
         assert any(
             draft.kind in slot.kinds and slot.min_rank <= draft.rank <= slot.max_rank for slot in SLOTS
         )
+
+
+@given(
+    st.sets(st.tuples(st.sampled_from(["1080p", "480p", "audio"]), st.integers(0, 9))),
+    st.sampled_from([0, 12, 60]),
+)
+def test_jobs_for_single_segments_make_each_of_them_once_and_no_other_picture(
+    wanted: set[tuple[str, int]], chunk_s: float
+) -> None:
+    plan = make_plan(make_source(seconds=60))
+    drafts = draft_parts(plan, chunk_s, wanted)
+    pictures = cells(draft for draft in drafts if draft.kind == ENCODE)
+    assert pictures == Counter(cell for cell in wanted if cell[0] != "audio")
+    sound = [draft.chunk for draft in drafts if draft.kind != ENCODE]
+    assert sound == ([Chunk(0, 10)] if any(name == "audio" for name, _ in wanted) else [])
+
+
+def test_rungs_that_lack_the_same_segments_share_a_decode() -> None:
+    wanted = {(name, index) for name in ("720p", "360p") for index in (3, 4)} | {("360p", 5)}
+    parts = [(draft.renditions, draft.chunk) for draft in draft_parts(make_plan(make_source()), 60, wanted)]
+    assert parts == [(("720p", "360p"), Chunk(3, 5)), (("360p",), Chunk(5, 6))]

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 from sqlalchemy import URL, make_url
@@ -26,6 +27,17 @@ FAST = (*SMALL, "synchronous_commit=off")  # what was committed may be gone when
 #: For measurements: durable, as PostgreSQL comes.
 AS_IT_COMES = ("max_connections=100",)
 TEMPLATE = "vlog_template"
+#: Its tables as they are; another number when a test has changed them.
+SHAPE = "SELECT count(*) FROM pg_attribute"
+HANG_UP = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+#: Much quicker than another copy of the template, for which hundreds of files are made and removed.
+EMPTY = """DO $$ DECLARE each regclass; BEGIN
+    SET LOCAL session_replication_role = replica;
+    FOR each IN SELECT relid FROM pg_stat_user_tables WHERE relname <> 'alembic_version'
+        LOOP EXECUTE 'DELETE FROM ' || each; END LOOP;
+    PERFORM setval(seqrelid, seqstart, false) FROM pg_sequence;
+END $$"""
 
 
 def find_programs() -> Path | None:
@@ -50,31 +62,54 @@ def _candidates() -> Iterator[Path]:
 
 
 class Postgres:
-    """Databases on one server, made and dropped as tests ask for them."""
+    """Databases on one server, made as tests ask for them."""
 
     def __init__(self, url: URL) -> None:
         self._url = url
         self._numbers = itertools.count(1)
         self._run = f"vlog_test_{os.getpid()}"
+        self._spare: list[str] = []
+        self._shape = 0
 
     def make_template(self, fill: Callable[[str], None]) -> None:
         """`fill` gets the address of an empty database; what it leaves there is what every test starts with."""
-        self._sql(f'CREATE DATABASE "{self._name(TEMPLATE)}"')
-        fill(self._address(self._name(TEMPLATE)))
+        name = self._name(TEMPLATE)
+        self._sql(f'CREATE DATABASE "{name}"')
+        fill(self._address(name))
+        self._shape = self._sql(SHAPE, name)
 
     @contextmanager
     def database(self, *, is_empty: bool = False) -> Iterator[str]:
-        """The address of a database of this test's own."""
-        name = self._name(str(next(self._numbers)))
-        template = "template0" if is_empty else self._name(TEMPLATE)
-        self._sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        """The address of a database of this test's own: as the template, or without any table."""
+        if not is_empty and self._spare:
+            name = self._spare.pop()
+        else:
+            name = self._name(str(next(self._numbers)))
+            template = "template0" if is_empty else self._name(TEMPLATE)
+            self._sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         try:
             yield self._address(name)
         finally:
-            self._sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+            if not is_empty and self._is_new_again(name):
+                self._spare.append(name)
+            else:
+                self._drop(name)
 
-    def drop_template(self) -> None:
-        self._sql(f'DROP DATABASE IF EXISTS "{self._name(TEMPLATE)}" WITH (FORCE)')
+    def drop_all(self) -> None:
+        for name in (*self._spare, self._name(TEMPLATE)):
+            self._drop(name)
+
+    def _is_new_again(self, name: str) -> bool:
+        """Nobody is connected to it, its tables are those of the template, and nothing is in them."""
+        try:
+            self._sql(HANG_UP, name)
+            self._sql(EMPTY, name)
+            return bool(self._sql(SHAPE, name) == self._shape)
+        except psycopg2.Error:
+            return False  # on a server that somebody lent us, we may not do that
+
+    def _drop(self, name: str) -> None:
+        self._sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def is_up(self) -> bool:
         try:
@@ -89,13 +124,16 @@ class Postgres:
     def _address(self, name: str) -> str:
         return self._url.set(database=name).render_as_string(hide_password=False)
 
-    def _sql(self, statement: str) -> None:
-        plain = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
-        connection = psycopg2.connect(plain)
+    def _sql(self, statement: str, database: str | None = None) -> Any:
+        """What it answers, when that is one value."""
+        url = self._url.set(drivername="postgresql", database=database or self._url.database)
+        connection = psycopg2.connect(url.render_as_string(hide_password=False))
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement)
+                rows = cursor.fetchall() if cursor.description else [(None,)]
+                return rows[0][0] if rows else None
         finally:
             connection.close()
 
@@ -109,7 +147,7 @@ def running_postgres(options: Sequence[str] = FAST) -> Iterator[Postgres]:
         try:
             yield server
         finally:
-            server.drop_template()
+            server.drop_all()
         return
     programs = find_programs()
     if programs is None:

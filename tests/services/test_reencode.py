@@ -233,19 +233,6 @@ def test_a_rung_that_breaks_meanwhile_stops_the_new_one_only(ready: Video, tmp_p
     assert "1080p was to stay as it is" in (second.error_message or "")
 
 
-def test_a_damaged_rung_that_was_taken_over_is_told_of(ready: Video, tmp_path: Path) -> None:
-    encode_again(ready.id, ["720p"])
-    finish(tmp_path)
-    (folder(ready, 2) / "1080p_0003.ts").unlink()
-    live = encodes_of(ready)[1]
-    with pytest.raises(control.IllegalMove, match="encode it again"):
-        repair.make_again(live.id, None)
-    (folder(ready, 2) / "720p_0003.ts").unlink()
-    assert repair.make_again(live.id, frozenset({"720p"})) == ["720p"]
-    finish(tmp_path)
-    assert (state_of(ready), (folder(ready, 2) / "720p_0003.ts").is_file()) == ("ready", True)
-
-
 # --- what cannot be
 
 

@@ -29,6 +29,7 @@ class ExistingWorker:
     ffmpeg: str
     folder: Path
     format: str = "hls_ts"
+    shelf: Path | None = None  # where others have encoded the same film
     said: list[str] = field(default_factory=list)
 
     def call(self, method: str, path: str, **more: Any) -> dict[str, Any]:
@@ -90,8 +91,15 @@ class ExistingWorker:
 
     def encode(self, source: Path, name: str) -> dict[str, Path]:
         """Sound and picture in one, segments wherever this encoder puts its key frames. By names in the archive."""
+        out = (self.shelf or self.folder) / f"{self.format}-{name}"
+        if not out.exists():
+            begun = self.folder / f"made-{name}"
+            self._run_encoder(source, name, begun)
+            begun.rename(out)
+        return {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}
+
+    def _run_encoder(self, source: Path, name: str, out: Path) -> None:
         height, picture, sound = LADDER[name]
-        out = self.folder / f"made-{name}"
         (out / name).mkdir(parents=True, exist_ok=True)
         if self.format == "cmaf":
             list_, segments = out / name / "stream.m3u8", out / name / "seg_%04d.m4s"
@@ -117,7 +125,6 @@ class ExistingWorker:
             *("-hls_segment_filename", str(segments), str(list_)),
         ]
         subprocess.run(argv, check=True, timeout=120)
-        return {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}
 
     def upload_quality(self, job: dict[str, Any], name: str, files: Mapping[str, Path]) -> dict[str, Any]:
         path = f"/worker/upload/{job['video_id']}/quality/{name}"

@@ -66,12 +66,19 @@ def film(server: Flask, clip: Path) -> Video:
         return video
 
 
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shelf")
+
+
 @pytest.fixture
-def worker(url: str, ffmpeg_path: str, tmp_path: Path, request: pytest.FixtureRequest) -> ExistingWorker:
+def worker(
+    url: str, ffmpeg_path: str, tmp_path: Path, shelf: Path, request: pytest.FixtureRequest
+) -> ExistingWorker:
     kind = getattr(request, "param", "hls_ts")
     folder = tmp_path / "old-worker"
     folder.mkdir()
-    return ExistingWorker(url, register(url, "old hand")["api_key"], ffmpeg_path, folder, kind)
+    return ExistingWorker(url, register(url, "old hand")["api_key"], ffmpeg_path, folder, kind, shelf)
 
 
 def addresses(site: Any, slug: str) -> dict[str, bytes]:

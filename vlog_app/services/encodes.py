@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from ..models import Encode, Rendition, Segment, Video
@@ -63,9 +63,9 @@ def _has_begun(session: Session, encode: Encode) -> bool:
     foreign = select(Rendition.id).where(Rendition.encode_id == encode.id, Rendition.origin == "foreign")
     if session.scalar(foreign.limit(1)) is not None:
         return True
+    is_begun = tuple_(Rendition.id, 0).in_(select(Segment.rendition_id, Segment.index))
     begun = select(Rendition.kind).where(
-        Rendition.encode_id == encode.id,
-        tuple_(Rendition.id, 0).in_(select(Segment.rendition_id, Segment.index)),
+        Rendition.encode_id == encode.id, or_(is_begun, Rendition.index.is_not(None))
     )
     planned = set(session.scalars(select(Rendition.kind).where(Rendition.encode_id == encode.id)))
     return set(session.scalars(begun)) == planned

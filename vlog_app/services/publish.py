@@ -20,10 +20,11 @@ from ..models import Attempt, Encode, Job, Rendition, Segment, Video
 from ..storage import write_atomic
 from .clock import database_now
 from .events import EventKind, record
-from .generations import folder_of, live_encode
+from .generations import folder_of, live_encode, plays
 from .manifest import manifest_text
 from .playlists import Availability, Row, availability_of, master_text, media_text
-from .queue import give_up, give_up_copy, redo_jobs, stop_jobs
+from .queue import give_up, give_up_copy, stop_jobs
+from .remaking import make_own, queue_parts, unfold
 from .samples import Cell, HandedIn, damaged_segments, handed_in
 from .taking_over import take_over
 
@@ -131,11 +132,14 @@ def _make_again(encode_id: int, cells: set[Cell], seen: dict[Cell, HandedIn], wh
         if encode.state not in LIVE:
             return  # it was cancelled meanwhile
         now = database_now(session)
-        if taken := sorted({name for name, _ in cells} & _taken_over(session, encode_id)):
+        taken = sorted({name for name, _ in cells} & _taken_over(session, encode_id))
+        if taken and not plays(session, encode):
             give_up(session, encode, "taken_rung_broken", BROKEN.format(names=", ".join(taken)), now)
             return
-        redone = redo_jobs(session, encode, _drop(session, encode_id, cells, seen), now)
-        if _most_finishes(session, redone) > MAX_REDOS:
+        make_own(session, encode, taken)
+        unfold(session, encode, cells, now)
+        queued = queue_parts(session, encode, _drop(session, encode_id, cells, seen), now)
+        if _most_finishes(session, queued) > MAX_REDOS:
             sentence = f"{why} Making it again did not help. Everything else is kept; try again."
             give_up(session, encode, "output_damaged", sentence, now)
 

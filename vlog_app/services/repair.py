@@ -1,13 +1,11 @@
 """Making rungs again, in place. Only what is missing, failed or damaged: then nothing that plays is ever taken away.
 
 A finished film is looked into like one that is about to be published. Segments that are gone, cut short or do not
-decode are forgotten, and the jobs that made them run once more; everything else stays and goes on playing.
+decode are forgotten, and the jobs that made them run once more; everything else stays and goes on playing. Where those
+jobs were of a former encode, since the rung was taken over from it, this one gets jobs of its own (services.remaking).
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,7 +15,7 @@ from jobs.states import IllegalMove
 
 from ..config import settings
 from ..extensions import db, transaction
-from ..models import Encode, Job, Rendition, Segment, Video
+from ..models import Encode, Rendition, Video
 from .clock import database_now
 from .control import STOPPED, UNFINISHED
 from .events import EventKind, record
@@ -25,7 +23,8 @@ from .generations import AT_WORK, encode_beside, folder_of
 from .places import put_in_place
 from .playlists import availability_of
 from .publish import missing_segments
-from .queue import redo_jobs, reopen_encode, take_up_again
+from .queue import reopen_encode, take_up_again
+from .remaking import make_own, queue_parts, unfold
 from .samples import Cell, damaged_segments
 
 
@@ -44,7 +43,6 @@ def make_again(encode_id: int, names: frozenset[str] | None, priority: Priority 
     if encode.state == "done":
         _require_source(session, encode)
         broken = {cell for cell in _broken_cells(session, encode) if cell[0] in wanted}
-        _require_own(planned, broken)
         return _reopen(encode_id, broken, priority) if broken else []
     return _go_on(encode_id, wanted, priority)
 
@@ -53,15 +51,6 @@ def _require_source(session: Session, encode: Encode) -> None:
     video = session.get_one(Video, encode.video_id)
     if not (settings().storage_path / video.source_path).is_file():
         raise IllegalMove("the source file is gone")
-
-
-def _require_own(planned: Sequence[Rendition], broken: set[Cell]) -> None:
-    """The jobs that made a rung taken over were those of another encode."""
-    taken = {row.name for row in planned if row.taken_from is not None}
-    if names := sorted({name for name, _ in broken} & taken):
-        raise IllegalMove(
-            f"parts of {', '.join(names)} are broken, which was taken over from a former encode; encode it again"
-        )
 
 
 def _broken_cells(session: Session, encode: Encode) -> set[Cell]:
@@ -98,10 +87,11 @@ def _reopen(encode_id: int, broken: set[Cell], priority: Priority | None) -> lis
         encode = session.get_one(Encode, encode_id, with_for_update=True)
         _require_alone(session, encode)
         now = database_now(session)
-        _unfold(session, encode, broken, now)
-        if not redo_jobs(session, encode, broken, now):
-            raise IllegalMove("the jobs that made them are not known any more")
         encode.priority = encode.priority if priority is None else int(priority)
+        make_own(session, encode, {name for name, _ in broken})
+        unfold(session, encode, broken, now)
+        if not queue_parts(session, encode, broken, now):
+            raise IllegalMove("the jobs that made them are not known any more")
         reopen_encode(session, encode, now)
         record(session, encode.video_id, EventKind.RETRIED, now)
         return _unfinished(session, encode_id, frozenset(name for name, _ in broken))
@@ -114,42 +104,3 @@ def _require_alone(session: Session, encode: Encode) -> None:
         raise IllegalMove("the film is being encoded again")
     if encode.state != "done" or encode.is_over:
         raise IllegalMove(f"the encode is {encode.state}")
-
-
-def _unfold(session: Session, encode: Encode, broken: set[Cell], now: datetime) -> None:
-    """The index of a published rendition becomes rows again, without what is broken."""
-    makers = _makers(session, encode.id)
-    grid = Rendition.encode_id == encode.id, Rendition.origin == "grid", Rendition.taken_from.is_(None)
-    for rendition in session.scalars(select(Rendition).where(*grid)):
-        index = rendition.index or {"durations": [], "sizes": [], "sha256": []}
-        inits = index.get("inits") or [0] * len(index["sizes"])
-        facts = zip(index["durations"], index["sizes"], index["sha256"], inits, strict=True)
-        kept = [(n, *fact) for n, fact in enumerate(facts) if (rendition.name, n) not in broken]
-        session.add_all(
-            Segment(
-                rendition_id=rendition.id,
-                index=number,
-                duration_s=duration_s,
-                size_bytes=size,
-                sha256=sha256,
-                init=init,
-                attempt_id=makers[rendition.name, number],
-                created_at=encode.finished_at or now,
-            )
-            for number, duration_s, size, sha256, init in kept
-        )
-        rendition.index = None
-        rendition.done_segments = len(kept)
-        rendition.size_bytes = sum(size for _, _, size, *_ in kept)
-    session.flush()
-
-
-def _makers(session: Session, encode_id: int) -> dict[Cell, int]:
-    """Cell -> the last attempt at the job it belongs to."""
-    jobs = session.scalars(select(Job).where(Job.encode_id == encode_id, Job.attempt_id.is_not(None)))
-    return {
-        (name, number): job.attempt_id or 0
-        for job in jobs
-        for name in job.renditions
-        for number in range(job.first_segment, job.end_segment)
-    }
