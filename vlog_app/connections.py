@@ -15,6 +15,7 @@ from .config import Settings
 MOST_KEPT = 15  # of one process; requests beyond wait for one, since opening one costs as much as many do
 TEST_AFTER_S = 1.0  # how long a connection rests before it is tested: one that was just used is alive
 RESTS_SINCE = "vlog.rests_since"
+MAY_PREPARE = "vlog.may_prepare"
 
 
 def engine_options(settings: Settings) -> dict[str, Any]:
@@ -22,6 +23,24 @@ def engine_options(settings: Settings) -> dict[str, Any]:
     if settings.uses_sqlite:
         return {}
     return {"pool_size": MOST_KEPT, "max_overflow": 0, "pool_use_lifo": True}
+
+
+@event.listens_for(Pool, "connect")
+def _find_the_other_end(connection: Any, record: Any) -> None:
+    """A pooler between us and PostgreSQL gives each transaction another session, which does not know what was prepared
+    in the last one. It is told by its process, which is not the one that answers.
+    """
+    if not isinstance(connection, sqlite3.Connection):
+        record.info[MAY_PREPARE] = _is_direct(connection)
+
+
+def _is_direct(connection: Any) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        answers: int = cursor.fetchone()[0]
+    connection.rollback()
+    told: int = connection.info.backend_pid
+    return answers == told
 
 
 @event.listens_for(Pool, "checkin")

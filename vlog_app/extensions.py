@@ -28,6 +28,7 @@ NAMING = {
 }
 
 SQLITE_BUSY_MS = 30_000  # how long a writer waits for another before it gives up
+SYNCED = "vlog.synced"  # how a connection to SQLite waits for its disk
 
 
 class Base(DeclarativeBase):
@@ -70,11 +71,22 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 @event.listens_for(Engine, "begin")
-def _begin_sqlite(connection: Connection) -> None:
+def _begin(connection: Connection) -> None:
     """A writer takes SQLite's write lock at once: a read that turns into a write would fail instead of waiting."""
+    options = connection.get_execution_options()
+    may_be_lost = options.get("vlog_may_be_lost", False)
     if connection.dialect.name == "sqlite":
-        is_write = connection.get_execution_options().get("vlog_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+        _sync_sqlite(connection, "NORMAL" if may_be_lost else "FULL")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("vlog_write", False) else "BEGIN")
+    elif may_be_lost:
+        connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
+
+
+def _sync_sqlite(connection: Connection, wanted: str) -> None:
+    """With NORMAL a commit is not waited for: a power cut takes the last ones, a crash of ours none."""
+    if connection.info.get(SYNCED, "FULL") != wanted:
+        connection.exec_driver_sql(f"PRAGMA synchronous={wanted}")
+        connection.info[SYNCED] = wanted
 
 
 @contextmanager
@@ -94,11 +106,12 @@ def glance() -> Iterator[Connection]:
 
 
 @contextmanager
-def transaction() -> Iterator[Session]:
+def transaction(*, may_be_lost: bool = False) -> Iterator[Session]:
     """Write in one transaction: commits at the end, rolls back on any error; inside another one it joins it.
 
     Objects read before it started are expired first, so decisions are made on what the database says now. The clock
-    stands still in it: `services.clock`.
+    stands still in it: `services.clock`. What `may_be_lost` is answered before it is on the disk: for half a second a
+    power cut takes it, whole. What is committed the other way later takes it along to the disk.
     """
     session: Session = db.session()
     if session.info.get("vlog_write"):
@@ -109,7 +122,7 @@ def transaction() -> Iterator[Session]:
     session.info["vlog_write"] = True
     session.info["vlog_news"] = news = News()
     try:
-        session.connection(execution_options={"vlog_write": True})
+        session.connection(execution_options={"vlog_write": True, "vlog_may_be_lost": may_be_lost})
         yield session
         session.commit()
     except BaseException:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Boolean, Row, String, func, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from jobs.states import JobState
 
 from ..extensions import db
-from ..models import Attempt, Job, Rendition, Video, Worker
+from ..models import Attempt, Job, Rendition, Video
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +59,22 @@ def jobs_at_work() -> list[AtWork]:
     return [_at_work(row) for row in db.session.execute(query)]
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """Of a job at work: what it runs on as far as was said, and whether its worker is to give back what it has."""
-
-    device: str | None
-    is_draining: bool
-
-
-_CIRCUMSTANCES = (
-    select(Attempt.device, Worker.drain_requested_at)
-    .outerjoin(Worker, Worker.id == Attempt.worker_id)
-    .where(Attempt.id == bindparam("attempt_id"))
+#: Of a job that is written, beside its own columns: what it runs on as far as was said, and whether its worker is to
+#: give back what it has. As text, since SQLAlchemy leaves out whose columns they are in what SQLite returns.
+CIRCUMSTANCES = (
+    literal_column("(SELECT device FROM attempts WHERE attempts.id = jobs.attempt_id)", String).label(
+        "device"
+    ),
+    literal_column(
+        "EXISTS (SELECT 1 FROM workers WHERE workers.id = jobs.worker_id AND drain_requested_at IS NOT NULL)",
+        Boolean,
+    ).label("is_draining"),
 )
 
 
-def circumstances(session: Session, job: Job) -> Circumstances:
-    row = session.connection().execute(_CIRCUMSTANCES, {"attempt_id": job.attempt_id}).first()
-    return (
-        Circumstances(row.device, row.drain_requested_at is not None) if row else Circumstances(None, False)
-    )
-
-
-def note_device(session: Session, job: Job, known: Circumstances, device: str | None) -> None:
+def note_device(session: Session, attempt_id: int, device: str) -> None:
     """What an attempt runs on, once its worker has said so."""
-    if device and device != known.device:
-        session.execute(update(Attempt).where(Attempt.id == job.attempt_id).values(device=device))
+    session.execute(update(Attempt).where(Attempt.id == attempt_id).values(device=device))
 
 
 def _at_work(row: Row[Job, Attempt, Video, int | None]) -> AtWork:
