@@ -18,6 +18,8 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, Engine, MetaData, event
 from sqlalchemy.orm import DeclarativeBase, Session
 
+from .statements import run
+
 # Constraint names are fixed so that SQLite's batch migrations can find them again.
 NAMING = {
     "ix": "ix_%(column_0_N_label)s",
@@ -77,15 +79,15 @@ def _begin(connection: Connection) -> None:
     may_be_lost = options.get("vlog_may_be_lost", False)
     if connection.dialect.name == "sqlite":
         _sync_sqlite(connection, "NORMAL" if may_be_lost else "FULL")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("vlog_write", False) else "BEGIN")
+        run(connection, "BEGIN IMMEDIATE" if options.get("vlog_write", False) else "BEGIN")
     elif may_be_lost:
-        connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
+        run(connection, "SET LOCAL synchronous_commit TO OFF")
 
 
 def _sync_sqlite(connection: Connection, wanted: str) -> None:
     """With NORMAL a commit is not waited for: a power cut takes the last ones, a crash of ours none."""
     if connection.info.get(SYNCED, "FULL") != wanted:
-        connection.exec_driver_sql(f"PRAGMA synchronous={wanted}")
+        run(connection, f"PRAGMA synchronous={wanted}")
         connection.info[SYNCED] = wanted
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,21 +62,15 @@ class Statement:
         return made
 
     def _ask(self, connection: Connection, made: _Made, values: dict[str, Any]) -> tuple[Sequence[Any], int]:
-        """(rows, how many were written). Raises what SQLAlchemy would."""
-        told = made.told(values)
-        link = connection.connection
-        cursor = link.cursor()
-        try:
-            if made.prepare and link.info[MAY_PREPARE]:
-                self._prepare(link.info, cursor, made.prepare)
+        """(rows, how many were written)"""
+        told, info = made.told(values), connection.connection.info
+        with _cursor(connection, made.text) as cursor:
+            if made.prepare and info[MAY_PREPARE]:
+                self._prepare(info, cursor, made.prepare)
                 cursor.execute(made.execute, told)
             else:
                 cursor.execute(made.text, made.named(told))
             return (cursor.fetchall() if cursor.description else ()), cursor.rowcount
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise _translated(error, connection, made.text) from error
-        finally:
-            cursor.close()
 
     def _prepare(self, info: dict[str, Any], cursor: Any, text: str) -> None:
         prepared = info.setdefault(PREPARED, set())
@@ -116,6 +111,31 @@ class _Made:
         return self.row_type._make([value if convert is None else convert(value) for value, convert in pairs])
 
 
+def run(connection: Connection, text: str) -> None:
+    """A word to the driver, like BEGIN."""
+    with _cursor(connection, text) as cursor:
+        cursor.execute(text)
+
+
+@contextmanager
+def _cursor(connection: Connection, text: str) -> Iterator[Any]:
+    """Raises what SQLAlchemy would. A server that has gone has dropped all other connections as well."""
+    dialect, link = connection.dialect, connection.connection
+    cursor, base = link.cursor(), dialect.loaded_dbapi.Error
+    try:
+        yield cursor
+    except base as error:
+        is_lost = dialect.is_disconnect(error, link.dbapi_connection, None)  # type: ignore[arg-type]
+        if is_lost:
+            connection.invalidate(error)
+            connection.engine.dispose()
+        raise DBAPIError.instance(
+            text, None, error, base, connection_invalidated=is_lost, dialect=dialect
+        ) from error
+    finally:
+        cursor.close()
+
+
 def _write_out(bind: BindParameter[Any]) -> None:
     """What never differs is part of the text: PostgreSQL has no good plan for "some state"."""
     bind.literal_execute = not bind.required
@@ -144,14 +164,3 @@ def _make(clause: Clause, dialect: Dialect, name: str) -> _Made:
 
 def _compiled(clause: Clause, dialect: Dialect) -> Any:
     return clause.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-
-
-def _translated(error: Exception, connection: Connection, text: str) -> BaseException:
-    """What the rest of us knows to handle. A server that has gone has dropped all other connections as well."""
-    dialect, link = connection.dialect, connection.connection
-    is_lost = dialect.is_disconnect(error, link.dbapi_connection, None)  # type: ignore[arg-type]
-    if is_lost:
-        connection.invalidate(error)
-        connection.engine.dispose()
-    base = dialect.loaded_dbapi.Error
-    return DBAPIError.instance(text, None, error, base, connection_invalidated=is_lost, dialect=dialect)
