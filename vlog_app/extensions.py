@@ -55,9 +55,23 @@ class News:
     videos: set[int] = field(default_factory=set)
 
 
-def news_of(session: Session) -> News:
+class Brief:
+    """A transaction without objects; what it knows of a Session is enough for statements."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.info: dict[Any, Any] = {"vlog_write": True, "vlog_news": News()}
+
+    def connection(self) -> Connection:
+        return self._connection
+
+
+Writing = Session | Brief
+
+
+def news_of(writing: Writing) -> News:
     """What the running transaction will tell."""
-    news: News = session.info.setdefault("vlog_news", News())
+    news: News = writing.info.setdefault("vlog_news", News())
     return news
 
 
@@ -134,6 +148,24 @@ def transaction(*, may_be_lost: bool = False) -> Iterator[Session]:
         session.info.pop("vlog_write", None)
         session.info.pop("vlog_news", None)
         session.info.pop("vlog_now", None)
+    _tell(news)
+
+
+@contextmanager
+def brief_transaction(*, may_be_lost: bool = False) -> Iterator[Writing]:
+    """The same for a few statements: a session costs more than they do, so none is made for them."""
+    if db.session.registry.has():
+        with transaction(may_be_lost=may_be_lost) as session:
+            yield session
+        return
+    with db.engine.connect() as connection:
+        connection = connection.execution_options(vlog_write=True, vlog_may_be_lost=may_be_lost)
+        with connection.begin():
+            yield (brief := Brief(connection))
+    _tell(news_of(brief))
+
+
+def _tell(news: News) -> None:
     if news.jobs or news.videos:
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
         committed.send(app, news=news)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Boolean, Row, String, func, literal_column, select, update
-from sqlalchemy.orm import Session
 
 from jobs.states import JobState
 
-from ..extensions import db
+from ..extensions import Writing, db
 from ..models import Attempt, Job, Rendition, Video
 
 
@@ -72,9 +71,9 @@ CIRCUMSTANCES = (
 )
 
 
-def note_device(session: Session, attempt_id: int, device: str) -> None:
+def note_device(session: Writing, attempt_id: int, device: str) -> None:
     """What an attempt runs on, once its worker has said so."""
-    session.execute(update(Attempt).where(Attempt.id == attempt_id).values(device=device))
+    session.connection().execute(update(Attempt).where(Attempt.id == attempt_id).values(device=device))
 
 
 def _at_work(row: Row[Job, Attempt, Video, int | None]) -> AtWork:

@@ -8,9 +8,9 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import Float, bindparam, select
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
+from ..extensions import Writing
 from ..models.types import UtcDateTime
 from ..statements import Statement
 
@@ -57,7 +57,7 @@ LATER = _Later(bindparam("from_now_s", type_=Float))
 _READ = Statement(select(NOW))
 
 
-def database_now(session: Session) -> datetime:
+def database_now(session: Writing) -> datetime:
     """Aware UTC. Differs from the clocks of web and worker hosts by whatever theirs are wrong. In a transaction that
     writes it is read once.
     """
@@ -69,7 +69,7 @@ def database_now(session: Session) -> datetime:
     return now
 
 
-def note_now(session: Session, now: datetime) -> None:
+def note_now(session: Writing, now: datetime) -> None:
     """Another statement has read the clock."""
     if session.info.get("vlog_write"):
         session.info.setdefault("vlog_now", now)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from ..extensions import news_of, transaction
+from ..extensions import Writing, news_of, transaction
 from ..models import Event
 from ..models.types import table_of
 from ..statements import Statement
@@ -50,7 +50,7 @@ _RECORD = Statement(
 )
 
 
-def record(session: Session, video_id: int, kind: EventKind, now: datetime, **data: Any) -> None:
+def record(session: Writing, video_id: int, kind: EventKind, now: datetime, **data: Any) -> None:
     """Call inside a transaction: it is told after the commit."""
     values = {"video_id": video_id, "kind": kind.value, "data": data, "created_at": now}
     _RECORD.written(session.connection(), **values)

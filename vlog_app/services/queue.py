@@ -30,7 +30,7 @@ from jobs.layout import COPY, ESSENTIAL, GRID_KINDS, PAUSED, WHOLE
 from jobs.states import AttemptOutcome, JobState, Move, Verdict, sources_of, target_of
 
 from ..config import settings
-from ..extensions import db, news_of, transaction
+from ..extensions import Writing, brief_transaction, db, news_of, transaction
 from ..models import Attempt, Encode, Job
 from ..models.types import table_of
 from ..statements import Statement
@@ -128,7 +128,7 @@ def renew_lease(held: Held, progress: JobProgress | None, by: str | None = None)
     told so by its token, as ever.
     """
     also = {"progress": _told(progress)} if progress else {}
-    with transaction(may_be_lost=True) as session:
+    with brief_transaction(may_be_lost=True) as session:
         job = _extend(session, held, by, **also)
         if progress is not None:
             if progress.device and progress.device != job.device:
@@ -150,7 +150,7 @@ def hold_lease(session: Session, held: Held) -> Job:
     return session.get_one(Job, held.job_id, populate_existing=True)
 
 
-def _extend(session: Session, held: Held, by: str | None = None, **also: Any) -> Any:
+def _extend(session: Writing, held: Held, by: str | None = None, **also: Any) -> Any:
     """The row of the job, extended; `also`: columns to write with it. Raises LeaseLost."""
     lease_s = settings().lease_s
     values = {"job": held.job_id, "token": held.token, "by": by, "from_now_s": from_now(lease_s)}
