@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Boolean, Row, String, func, literal_column, select, update
+from sqlalchemy import Row, func, select
 
 from jobs.states import JobState
 
-from ..extensions import Writing, db
+from ..extensions import db
 from ..models import Attempt, Job, Rendition, Video
 
 
@@ -56,24 +56,6 @@ def jobs_at_work() -> list[AtWork]:
         .order_by(Job.attempt_id)
     )
     return [_at_work(row) for row in db.session.execute(query)]
-
-
-#: Of a job that is written, beside its own columns: what it runs on as far as was said, and whether its worker is to
-#: give back what it has. As text, since SQLAlchemy leaves out whose columns they are in what SQLite returns.
-CIRCUMSTANCES = (
-    literal_column("(SELECT device FROM attempts WHERE attempts.id = jobs.attempt_id)", String).label(
-        "device"
-    ),
-    literal_column(
-        "EXISTS (SELECT 1 FROM workers WHERE workers.id = jobs.worker_id AND drain_requested_at IS NOT NULL)",
-        Boolean,
-    ).label("is_draining"),
-)
-
-
-def note_device(session: Writing, attempt_id: int, device: str) -> None:
-    """What an attempt runs on, once its worker has said so."""
-    session.connection().execute(update(Attempt).where(Attempt.id == attempt_id).values(device=device))
 
 
 def _at_work(row: Row[Job, Attempt, Video, int | None]) -> AtWork:

@@ -30,18 +30,18 @@ from jobs.layout import COPY, ESSENTIAL, GRID_KINDS, PAUSED, WHOLE
 from jobs.states import AttemptOutcome, JobState, Move, Verdict, sources_of, target_of
 
 from ..config import settings
-from ..extensions import Writing, brief_transaction, db, news_of, transaction
+from ..extensions import brief_transaction, db, news_of, transaction
 from ..models import Attempt, Encode, Job
 from ..models.types import table_of
 from ..statements import Statement
 from . import wakeup
-from .at_work import CIRCUMSTANCES, note_device
 from .candidates import find_candidate, look
 from .claims import open_attempt, read_offer, require_whole
-from .clock import LATER, database_now, from_now, note_now
+from .clock import database_now
 from .encodes import begin_again, end_encode, update_viewable
 from .events import EventKind, record
 from .folding import jobs_to_fold, jobs_to_unfold, whole_job
+from .holding import extend, note_device
 from .places import put_in_place
 from .planning import encode_instead_of_copy, forget_grid, queue_storyboard
 from .retries import UNCHARGED, retry_wait_s, tell_of_failure
@@ -129,7 +129,7 @@ def renew_lease(held: Held, progress: JobProgress | None, by: str | None = None)
     """
     also = {"progress": _told(progress)} if progress else {}
     with brief_transaction(may_be_lost=True) as session:
-        job = _extend(session, held, by, **also)
+        job = extend(session, held, by, **also)
         if progress is not None:
             if progress.device and progress.device != job.device:
                 note_device(session, job.attempt_id, progress.device)
@@ -146,20 +146,8 @@ def hold_lease(session: Session, held: Held) -> Job:
     transaction ends. Raises LeaseLost.
     """
     session.flush()
-    _extend(session, held)
+    extend(session, held)
     return session.get_one(Job, held.job_id, populate_existing=True)
-
-
-def _extend(session: Writing, held: Held, by: str | None = None, **also: Any) -> Any:
-    """The row of the job, extended; `also`: columns to write with it. Raises LeaseLost."""
-    lease_s = settings().lease_s
-    values = {"job": held.job_id, "token": held.token, "by": by, "from_now_s": from_now(lease_s)}
-    values |= {f"new_{name}": value for name, value in also.items()}
-    row = _extended(by is not None, tuple(also)).first(session.connection(), **values)
-    if row is None:
-        raise LeaseLost("this job is leased to somebody else by now, or not wanted any more")
-    note_now(session, row.lease_expires_at - timedelta(seconds=lease_s))
-    return row
 
 
 def finish_job(held: Held, report: Report) -> None:
@@ -362,18 +350,6 @@ def _move(session: Session, job_id: int, move: Move, *, token: str | None = None
     if target_of(move) is JobState.QUEUED:
         news_of(session).jobs.add(job_id)
     return True
-
-
-@cache
-def _extended(by_one: bool, names: tuple[str, ...]) -> Statement:
-    """A lease goes on, when one worker has it; `names` are columns that are written with it."""
-    mine = JOBS.c.state == JobState.LEASED, JOBS.c.lease_token == bindparam("token")
-    extended = update(JOBS).where(JOBS.c.id == bindparam("job"), *mine)
-    if by_one:
-        extended = extended.where(JOBS.c.worker_id == bindparam("by"))
-    told = (JOBS.c[name] for name in ("video_id", "attempt_id", "end_segment", "place", "lease_expires_at"))
-    extended = extended.values(_new(*names) | {"lease_expires_at": LATER})
-    return Statement(extended.returning(*told, *CIRCUMSTANCES))
 
 
 @cache
