@@ -8,6 +8,7 @@ which takes it longer than running it. Where a worker calls twice a second that 
 from __future__ import annotations
 
 import itertools
+import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,10 @@ from sqlalchemy.sql.visitors import cloned_traverse
 
 from .connections import MAY_PREPARE
 
-PREPARED = "vlog.prepared"  # names of what a connection has prepared
+PREPARED = "vlog.prepared"  # names of what a connection has prepared -> when
+PLAN_FITS_S = (
+    60.0  # a plan is for tables as they are: a queue that was empty has ten thousand jobs a minute later
+)
 _numbers = itertools.count(1)
 
 Clause = Select[Any] | Insert | Update
@@ -73,10 +77,11 @@ class Statement:
             return (cursor.fetchall() if cursor.description else ()), cursor.rowcount
 
     def _prepare(self, info: dict[str, Any], cursor: Any, text: str) -> None:
-        prepared = info.setdefault(PREPARED, set())
-        if self._name not in prepared:
-            cursor.execute(text)
-            prepared.add(self._name)  # it outlives a transaction that is rolled back
+        prepared: dict[str, float] = info.setdefault(PREPARED, {})
+        known_since, now = prepared.get(self._name), time.monotonic()
+        if known_since is None or now - known_since > PLAN_FITS_S:
+            cursor.execute(text if known_since is None else f"DEALLOCATE {self._name}; {text}")
+            prepared[self._name] = now  # it outlives a transaction that is rolled back
 
 
 @dataclass(frozen=True, slots=True)

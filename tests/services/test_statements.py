@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from tests.conftest import AppFactory
 from tests.factories import make_video
 from tests.provision.proxy import Wire
+from vlog_app import statements
 from vlog_app.config import Settings
 from vlog_app.extensions import db, glance, transaction
 from vlog_app.models import Event, Video
@@ -90,6 +91,24 @@ def test_a_new_connection_has_its_own_plans() -> None:
             assert OF_TITLE.scalar(connection, title="none") is None
             assert len(plans_of(connection)) == 1
         db.engine.dispose()
+
+
+@ON_POSTGRES
+def test_a_plan_is_made_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statements, "PLAN_FITS_S", -1.0)
+    video = make_video("Kiln")
+    with glance() as connection:
+        made = {_asked_at(connection) for _ in range(3)}
+        assert OF_TITLE.scalar(connection, title="Kiln") == video.id
+    assert len(made) == 3
+
+
+def _asked_at(connection: Connection) -> datetime:
+    OF_TITLE.rows(connection, title="none")
+    with connection.connection.cursor() as cursor:
+        cursor.execute("SELECT max(prepare_time) FROM pg_prepared_statements")
+        at: datetime = cursor.fetchone()[0]  # type: ignore[index]
+        return at
 
 
 @ON_POSTGRES
