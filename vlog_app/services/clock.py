@@ -18,42 +18,30 @@ SHIFT_KEY = "vlog.clock_shift_s"  # tests move the clock with it
 
 
 class _Now(FunctionElement[datetime]):
+    """With one argument: so many seconds from now."""
+
     name = "database_now"
     type = UtcDateTime()
     inherit_cache = True
 
 
 @compiles(_Now)
-def _on_postgresql(_now: _Now, _compiler: Any, **_more: Any) -> str:
-    return "clock_timestamp()"
+def _on_postgresql(now: _Now, compiler: Any, **more: Any) -> str:
+    seconds = compiler.process(now.clauses, **more)
+    return f"clock_timestamp() + make_interval(secs => {seconds})" if seconds else "clock_timestamp()"
 
 
 @compiles(_Now, "sqlite")
-def _on_sqlite(_now: _Now, _compiler: Any, **_more: Any) -> str:
-    return "strftime('%Y-%m-%d %H:%M:%f', 'now')"
-
-
-class _Later(FunctionElement[datetime]):
-    name = "database_later"
-    type = UtcDateTime()
-    inherit_cache = True
-
-
-@compiles(_Later)
-def _later_on_postgresql(later: _Later, compiler: Any, **more: Any) -> str:
-    return f"clock_timestamp() + make_interval(secs => {compiler.process(later.clauses, **more)})"
-
-
-@compiles(_Later, "sqlite")
-def _later_on_sqlite(later: _Later, compiler: Any, **more: Any) -> str:
-    seconds = compiler.process(later.clauses, **more)
-    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', printf('%+f seconds', {seconds}))"
+def _on_sqlite(now: _Now, compiler: Any, **more: Any) -> str:
+    seconds = compiler.process(now.clauses, **more)
+    later = f", printf('%+f seconds', {seconds})" if seconds else ""
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now'{later})"
 
 
 #: To read the clock with something else, in one statement. What comes out goes through `shifted`.
 NOW = _Now()
 #: So many seconds from now, written by the database: `from_now` says what to give for them.
-LATER = _Later(bindparam("from_now_s", type_=Float))
+LATER = _Now(bindparam("from_now_s", type_=Float))
 _READ = Statement(select(NOW))
 
 
