@@ -11,11 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from limits.storage import MemoryStorage, Storage
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SCHEME = "host"
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108  (the file is opened as ours, or not at all)
@@ -71,23 +73,23 @@ class HostCounts(Storage):
         return self._ask(lambda file: _read(file, key)[1], lambda: self._own.get_expiry(key))
 
     def clear(self, key: str) -> None:
-        self._ask(
-            lambda file: file.execute("DELETE FROM counts WHERE key = ?", (key,)).rowcount,
-            lambda: self._own.clear(key),
-        )
+        self._ask(lambda file: _forget(file, key), lambda: self._own.clear(key))
 
     def check(self) -> bool:
         return True
 
     def reset(self) -> int | None:
-        return self._ask(lambda file: file.execute("DELETE FROM counts").rowcount, self._own.reset)
+        def forget_all(file: sqlite3.Connection) -> int | None:
+            return file.execute("DELETE FROM counts").rowcount
+
+        return self._ask(forget_all, self._own.reset)
 
     def _clean(self, file: sqlite3.Connection, now: float) -> None:
         self._counted += 1
         if self._counted % CLEAN_EVERY == 0:
             file.execute("DELETE FROM counts WHERE ends <= ?", (now,))
 
-    def _ask(self, shared: Callable[[sqlite3.Connection], Any], own: Callable[[], Any]) -> Any:
+    def _ask(self, shared: Callable[[sqlite3.Connection], T], own: Callable[[], T]) -> T:
         with self._lock:
             if self._is_usable:
                 try:
@@ -103,6 +105,10 @@ def _read(file: sqlite3.Connection, key: str) -> tuple[int, float]:
     now = time.time()
     found: tuple[int, float] | None = file.execute(READ, {"key": key, "now": now}).fetchone()
     return found or (0, now)
+
+
+def _forget(file: sqlite3.Connection, key: str) -> None:
+    file.execute("DELETE FROM counts WHERE key = ?", (key,))
 
 
 def _opened(path: Path) -> sqlite3.Connection:

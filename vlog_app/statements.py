@@ -27,7 +27,7 @@ PLAN_FITS_S = (
 )
 _numbers = itertools.count(1)
 
-Clause = Select[Any] | Insert | Update
+Clause = Select[*tuple[Any, ...]] | Insert | Update
 Convert = Callable[[Any], Any]
 
 
@@ -130,7 +130,7 @@ def _cursor(connection: Connection, text: str) -> Iterator[Any]:
     try:
         yield cursor
     except base as error:
-        is_lost = dialect.is_disconnect(error, link.dbapi_connection, None)  # type: ignore[arg-type]
+        is_lost = dialect.is_disconnect(error, link.dbapi_connection, None)
         if is_lost:
             connection.invalidate(error)
             connection.engine.dispose()
@@ -149,8 +149,8 @@ def _write_out(bind: BindParameter[Any]) -> None:
 
 def _make(clause: Clause, dialect: Dialect, name: str) -> _Made:
     keeps_plans = dialect.name == "sqlite"
-    placed = dialect if keeps_plans else type(dialect)(paramstyle="numeric_dollar")
-    compiled = _compiled(clause, placed)
+    same: Any = type(dialect)
+    compiled = _compiled(clause, dialect if keeps_plans else same(paramstyle="numeric_dollar"))
     names = tuple(compiled.positiontup)
     types = [compiled.binds[each].type for each in names]
     columns = list(clause.exported_columns)

@@ -57,6 +57,6 @@ def _extended(by_one: bool, names: tuple[str, ...]) -> Statement:
     extended = update(JOBS).where(JOBS.c.id == bindparam("job"), *mine)
     if by_one:
         extended = extended.where(JOBS.c.worker_id == bindparam("by"))
-    new = {name: bindparam(f"new_{name}") for name in names}
+    new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
     extended = extended.values(new | {"lease_expires_at": LATER})
     return Statement(extended.returning(*(JOBS.c[name] for name in TOLD), *_CIRCUMSTANCES))
