@@ -11,7 +11,7 @@ import itertools
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,9 +126,10 @@ def run(connection: Connection, text: str) -> None:
 def _cursor(connection: Connection, text: str) -> Iterator[Any]:
     """Raises what SQLAlchemy would. A server that has gone has dropped all other connections as well."""
     dialect, link = connection.dialect, connection.connection
-    cursor, base = link.cursor(), dialect.loaded_dbapi.Error
+    base = dialect.loaded_dbapi.Error
     try:
-        yield cursor
+        with closing(link.cursor()) as cursor:
+            yield cursor
     except base as error:
         is_lost = dialect.is_disconnect(error, link.dbapi_connection, None)
         if is_lost:
@@ -137,8 +138,6 @@ def _cursor(connection: Connection, text: str) -> Iterator[Any]:
         raise DBAPIError.instance(
             text, None, error, base, connection_invalidated=is_lost, dialect=dialect
         ) from error
-    finally:
-        cursor.close()
 
 
 def _write_out(bind: BindParameter[Any]) -> None:
