@@ -38,7 +38,9 @@ def _init_extensions(app: Flask, settings: Settings) -> None:
     database.init_app(app)
     migrate.init_app(app, db)
     htmx.init_app(app)
-    app.config["RATELIMIT_STORAGE_URI"], app.config["RATELIMIT_STORAGE_OPTIONS"] = counts(settings)
+    processes = settings.worker_api_processes if app.config["VLOG_SURFACE"] == "worker_api" else 1
+    storage, options = counts(settings, processes)
+    app.config |= {"RATELIMIT_STORAGE_URI": storage, "RATELIMIT_STORAGE_OPTIONS": options}
     limiter.init_app(app)
     cli.init_app(app)
     wakeup.init_app(app, settings)

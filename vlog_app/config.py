@@ -63,7 +63,7 @@ class Settings(WorkSettings):
     )
     rate_limit_storage_url: str = option(
         shared_counts,
-        "Where counts of requests are kept; empty is Redis where one is set, else each process's memory.",
+        "Where counts of requests are kept; empty is Redis where one is set, else the memory of the host.",
         allowed="memory:// or a redis:// address",
         shown="empty",
         pattern=r"^memory://|^rediss?://|^(redis\+)?unix://",

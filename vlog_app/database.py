@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import select
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from flask import Flask
@@ -28,6 +28,7 @@ OUR_MISTAKES = (
     "no such column",
     "syntax error",
 )  # SQLite has one class for these and for "busy"
+DONE, READS = 0, 1  # psycopg2.extensions.POLL_OK, POLL_READ
 HURRY_S = 2.0  # how long an answer is waited for while the last one has not come
 
 
@@ -102,11 +103,11 @@ def limit_waiting(seconds: float) -> None:
     """No statement of this process waits longer for PostgreSQL; 0 is no limit. libpq itself would wait for ever: a
     server that hangs still holds its connections.
     """
-    from psycopg2 import extensions
+    from psycopg2 import OperationalError, extensions
 
     _patience.limit_s = seconds or None
     _patience.is_silent = False
-    extensions.set_wait_callback(_wait)
+    extensions.set_wait_callback(partial(_wait, OperationalError))
 
 
 @contextmanager
@@ -119,29 +120,17 @@ def all_the_time_in_the_world() -> Iterator[None]:
         _patience.limit_s = before
 
 
-def _wait(connection: Any) -> None:
-    """psycopg2 asks this to wait. It closes the connection when this raises."""
-    import psycopg2
-    from psycopg2 import extensions
-
-    until = _deadline()
-    while (state := connection.poll()) != extensions.POLL_OK:
-        events = select.POLLIN if state == extensions.POLL_READ else select.POLLOUT
-        if _is_ready(connection.fileno(), events, until):
-            until = _deadline()
-            continue
-        _patience.is_silent = True
-        raise psycopg2.OperationalError("PostgreSQL was silent for too long")
+def _wait(error: type[Exception], connection: Any) -> None:
+    """psycopg2 asks this to wait, several times a call. It closes the connection when this raises."""
+    while (state := connection.poll()) != DONE:
+        if not _is_ready(connection.fileno(), select.POLLIN if state == READS else select.POLLOUT):
+            _patience.is_silent = True
+            raise error("PostgreSQL was silent for too long")
     _patience.is_silent = False
 
 
-def _deadline() -> float | None:
-    limit_s = _patience.wait_s
-    return None if limit_s is None else time.monotonic() + limit_s
-
-
-def _is_ready(file: int, events: int, until: float | None) -> bool:
+def _is_ready(file: int, events: int) -> bool:
+    wait_s = _patience.wait_s
     waiting = select.poll()
     waiting.register(file, events)
-    left_ms = None if until is None else max(0, int((until - time.monotonic()) * 1000))
-    return bool(waiting.poll(left_ms))
+    return bool(waiting.poll(None if wait_s is None else wait_s * 1000))

@@ -18,6 +18,8 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, Engine, MetaData, event
 from sqlalchemy.orm import DeclarativeBase, Session
 
+from .statements import run
+
 # Constraint names are fixed so that SQLite's batch migrations can find them again.
 NAMING = {
     "ix": "ix_%(column_0_N_label)s",
@@ -28,6 +30,7 @@ NAMING = {
 }
 
 SQLITE_BUSY_MS = 30_000  # how long a writer waits for another before it gives up
+SYNCED = "vlog.synced"  # how a connection to SQLite waits for its disk
 
 
 class Base(DeclarativeBase):
@@ -52,9 +55,23 @@ class News:
     videos: set[int] = field(default_factory=set)
 
 
-def news_of(session: Session) -> News:
+class Brief:
+    """A transaction without objects; what it knows of a Session is enough for statements."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.info: dict[Any, Any] = {"vlog_write": True, "vlog_news": News()}
+
+    def connection(self) -> Connection:
+        return self._connection
+
+
+Writing = Session | Brief
+
+
+def news_of(writing: Writing) -> News:
     """What the running transaction will tell."""
-    news: News = session.info.setdefault("vlog_news", News())
+    news: News = writing.info.setdefault("vlog_news", News())
     return news
 
 
@@ -70,11 +87,22 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 @event.listens_for(Engine, "begin")
-def _begin_sqlite(connection: Connection) -> None:
+def _begin(connection: Connection) -> None:
     """A writer takes SQLite's write lock at once: a read that turns into a write would fail instead of waiting."""
+    options = connection.get_execution_options()
+    may_be_lost = options.get("vlog_may_be_lost", False)
     if connection.dialect.name == "sqlite":
-        is_write = connection.get_execution_options().get("vlog_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+        _sync_sqlite(connection, "NORMAL" if may_be_lost else "FULL")
+        run(connection, "BEGIN IMMEDIATE" if options.get("vlog_write", False) else "BEGIN")
+    elif may_be_lost:
+        run(connection, "SET LOCAL synchronous_commit TO OFF")
+
+
+def _sync_sqlite(connection: Connection, wanted: str) -> None:
+    """With NORMAL a commit is not waited for: a power cut takes the last ones, a crash of ours none."""
+    if connection.info.get(SYNCED, "FULL") != wanted:
+        run(connection, f"PRAGMA synchronous={wanted}")
+        connection.info[SYNCED] = wanted
 
 
 @contextmanager
@@ -94,11 +122,12 @@ def glance() -> Iterator[Connection]:
 
 
 @contextmanager
-def transaction() -> Iterator[Session]:
+def transaction(*, may_be_lost: bool = False) -> Iterator[Session]:
     """Write in one transaction: commits at the end, rolls back on any error; inside another one it joins it.
 
     Objects read before it started are expired first, so decisions are made on what the database says now. The clock
-    stands still in it: `services.clock`.
+    stands still in it: `services.clock`. What `may_be_lost` is answered before it is on the disk: for half a second a
+    power cut takes it, whole. What is committed the other way later takes it along to the disk.
     """
     session: Session = db.session()
     if session.info.get("vlog_write"):
@@ -109,7 +138,7 @@ def transaction() -> Iterator[Session]:
     session.info["vlog_write"] = True
     session.info["vlog_news"] = news = News()
     try:
-        session.connection(execution_options={"vlog_write": True})
+        session.connection(execution_options={"vlog_write": True, "vlog_may_be_lost": may_be_lost})
         yield session
         session.commit()
     except BaseException:
@@ -119,6 +148,24 @@ def transaction() -> Iterator[Session]:
         session.info.pop("vlog_write", None)
         session.info.pop("vlog_news", None)
         session.info.pop("vlog_now", None)
+    _tell(news)
+
+
+@contextmanager
+def brief_transaction(*, may_be_lost: bool = False) -> Iterator[Writing]:
+    """The same for a few statements: a session costs more than they do, so none is made for them."""
+    if db.session.registry.has():
+        with transaction(may_be_lost=may_be_lost) as session:
+            yield session
+        return
+    with db.engine.connect() as connection:
+        connection = connection.execution_options(vlog_write=True, vlog_may_be_lost=may_be_lost)
+        with connection.begin():
+            yield (brief := Brief(connection))
+    _tell(news_of(brief))
+
+
+def _tell(news: News) -> None:
     if news.jobs or news.videos:
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
         committed.send(app, news=news)

@@ -5,6 +5,7 @@ import http.client
 import os
 import shutil
 import socket
+import sqlite3
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ NETWORK_FILE_SYSTEMS = {
 }
 
 
+OLDEST_SQLITE = (3, 35, 0)  # gives back what it has written
 MODES = {
     "database": "Workers look into the database for work.",
     "redis": "Workers hear of work by Redis alone.",
@@ -106,13 +108,8 @@ def check_port(config: Settings, surface: str) -> Check:
 
 
 def check_database(config: Settings) -> Check:
-    if config.uses_sqlite and (kind := _file_system_of(config.storage_path)) in NETWORK_FILE_SYSTEMS:
-        return Check(
-            "database",
-            False,
-            f"The embedded database would lie on a network file system ({kind}), where it can be damaged.",
-            "Set VLOG_DATABASE_URL to PostgreSQL, or VLOG_STORAGE_PATH to a local disk.",
-        )
+    if config.uses_sqlite and (why_not := _why_no_sqlite(config)) is not None:
+        return why_not
     if config.uses_sqlite and not config.storage_path.exists():
         return Check("database", True, "SQLite; it is made at the first start.")
     engine = create_engine(config.database_url)
@@ -127,6 +124,24 @@ def check_database(config: Settings) -> Check:
     finally:
         engine.dispose()
     return Check("database", True, f"{'SQLite' if config.uses_sqlite else 'PostgreSQL'} answers.")
+
+
+def _why_no_sqlite(config: Settings) -> Check | None:
+    if (kind := _file_system_of(config.storage_path)) in NETWORK_FILE_SYSTEMS:
+        return Check(
+            "database",
+            False,
+            f"The embedded database would lie on a network file system ({kind}), where it can be damaged.",
+            "Set VLOG_DATABASE_URL to PostgreSQL, or VLOG_STORAGE_PATH to a local disk.",
+        )
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        return Check(
+            "database",
+            False,
+            f"The embedded database needs SQLite 3.35; this Python has {sqlite3.sqlite_version}.",
+            "Set VLOG_DATABASE_URL to PostgreSQL, or use a newer Python.",
+        )
+    return None
 
 
 def check_redis(config: Settings) -> Check:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Request, Response, current_app, request
+from flask.sessions import SessionInterface
 
 from .config import settings
 from .errors import Problem
@@ -56,13 +57,21 @@ def init_app(app: Flask) -> None:
     if proxies:
         networks = tuple(ipaddress.ip_network(proxy, strict=False) for proxy in proxies)
         app.wsgi_app = TrustedProxies(app.wsgi_app, networks)  # type: ignore[method-assign]
+    app.session_interface = NoSession()
     app.before_request(refuse_cross_site)
     app.after_request(add_headers)
 
 
+class NoSession(SessionInterface):
+    """Nothing is kept in a cookie of Flask's (a sign-in is a row), so none is looked for with every request."""
+
+    def open_session(self, app: Flask, request: Request) -> None:
+        return None
+
+
 def add_headers(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
+    there = {name.lower() for name in response.headers.keys()}  # noqa: SIM118  (iterated, it gives pairs)
+    response.headers.extend((name, value) for name, value in HEADERS.items() if name.lower() not in there)
     if current_app.config["VLOG_SURFACE"] == "admin" and request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")
     return response

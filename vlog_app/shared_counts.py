@@ -1,4 +1,6 @@
-"""Counts of requests that all processes share in Redis; while it is away each process counts for itself."""
+"""Counts of requests that all processes share in Redis; while it is away each process counts for itself. Without Redis
+those of one surface share them on their host.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from limits.storage import MemoryStorage, Storage
 
+from . import host_counts
 from .config import Settings
 
 if TYPE_CHECKING:
@@ -20,11 +23,15 @@ T = TypeVar("T")
 SCHEME = "shared"
 
 
-def counts(config: Settings) -> tuple[str, dict[str, Any]]:
-    """Where Flask-Limiter and the sign-in page keep their counts: an address for `limits`, and its options."""
+def counts(config: Settings, processes: int) -> tuple[str, dict[str, Any]]:
+    """Where Flask-Limiter and the sign-in page of so many processes keep their counts: an address for `limits`, and its
+    options.
+    """
     url = config.rate_limit_storage_url
     if url.startswith("memory:"):
-        return url, {}
+        if processes == 1:
+            return url, {}
+        return f"{host_counts.SCHEME}://", {"path": str(host_counts.file_for(config.storage_path))}
     from .redis_links import link_to
 
     return f"{SCHEME}://", {"link": link_to(config, url.removeprefix("redis+"))}

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from flask import Flask
 
 from vlog_app.cli.database import upgrade_database
 from vlog_app.config import Settings
-from vlog_app.preflight import check_ffmpeg, check_port, check_space, check_storage
+from vlog_app.preflight import check_database, check_ffmpeg, check_port, check_space, check_storage
 from vlog_app.secret_files import admin_secret, ensure_admin_secret, secret_key
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +63,16 @@ def test_a_busy_port_says_which_setting_moves_it(config: Settings, busy_port: in
 def test_a_full_disk_is_found_before_anything_starts(config: Settings) -> None:
     assert check_space(config).is_ok
     assert not check_space(config.model_copy(update={"storage_reserve_bytes": 1 << 60})).is_ok
+
+
+def test_a_sqlite_that_is_too_old_is_found_before_anything_starts(
+    config: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check_database(config).is_ok
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    check = check_database(config)
+    assert not check.is_ok
+    assert "VLOG_DATABASE_URL" in check.remedy
 
 
 def test_a_storage_that_is_a_file_cannot_be_written(config: Settings, tmp_path: Path) -> None:

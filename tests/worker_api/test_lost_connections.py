@@ -12,9 +12,8 @@ from vlog_app import connections
 from vlog_app.config import Settings
 from vlog_app.models import Video
 
-DROP_ALL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-              WHERE datname = current_database() AND pid <> pg_backend_pid()"""
-LONG_S = 600.0
+DROP_ALL = """SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+              WHERE datname = current_database() AND pid <> pg_backend_pid()"""  # waits until they have gone
 
 
 @pytest.fixture
@@ -39,24 +38,31 @@ def drop_connections(config: Settings) -> None:
 
 @pytest.fixture
 def none_left(config: Settings, claim: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every connection was just used, and is dead."""
-    monkeypatch.setattr(connections, "TEST_AFTER_S", LONG_S)
+    """Every connection is dead, and did not look it."""
+    monkeypatch.setattr(connections, "_has_something_to_say", lambda _connection: False)
     drop_connections(config)
 
 
-def test_a_connection_that_rested_is_tested_so_that_nobody_notices(
+def test_a_connection_that_looks_dead_is_tested_so_that_nobody_notices(
+    config: Settings, atlas: RemoteWorker, claim: Claim
+) -> None:
+    for _ in range(3):
+        drop_connections(config)
+        assert atlas.about(claim, "POST", "renew", json={}).status_code == 200
+
+
+def test_one_that_rested_long_is_asked_whatever_it_looks_like(
     config: Settings, atlas: RemoteWorker, claim: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "TEST_AFTER_S", 0.0)
+    monkeypatch.setattr(connections, "_has_something_to_say", lambda _connection: False)
+    monkeypatch.setattr(connections, "ASK_AFTER_S", 0.0)
     for _ in range(3):
         drop_connections(config)
         assert atlas.about(claim, "POST", "renew", json={}).status_code == 200
 
 
 @pytest.mark.usefixtures("none_left")
-def test_one_that_was_just_used_costs_one_answer_that_says_try_again(
-    atlas: RemoteWorker, claim: Claim
-) -> None:
+def test_one_that_dies_in_use_costs_one_answer_that_says_try_again(atlas: RemoteWorker, claim: Claim) -> None:
     answer = atlas.about(claim, "POST", "renew", json={})
     assert (answer.status_code, answer.json["code"]) == (503, "database_busy")
     assert int(answer.headers["Retry-After"]) > 0
@@ -75,7 +81,7 @@ def test_a_claim_that_broke_is_asked_for_again_and_leased_once(atlas: RemoteWork
 def test_pages_of_the_other_sites_say_try_again_as_well(
     config: Settings, admin_client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "TEST_AFTER_S", LONG_S)
+    monkeypatch.setattr(connections, "_has_something_to_say", lambda _connection: False)
     assert admin_client.get("/queue").status_code == 200
     drop_connections(config)
     page = admin_client.get("/queue")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, bindparam, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, func, select
 
 from jobs.states import JobState
 
 from ..extensions import db
-from ..models import Attempt, Job, Rendition, Video, Worker
+from ..models import Attempt, Job, Rendition, Video
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +56,6 @@ def jobs_at_work() -> list[AtWork]:
         .order_by(Job.attempt_id)
     )
     return [_at_work(row) for row in db.session.execute(query)]
-
-
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """Of a job at work: what it runs on as far as was said, and whether its worker is to give back what it has."""
-
-    device: str | None
-    is_draining: bool
-
-
-_CIRCUMSTANCES = (
-    select(Attempt.device, Worker.drain_requested_at)
-    .outerjoin(Worker, Worker.id == Attempt.worker_id)
-    .where(Attempt.id == bindparam("attempt_id"))
-)
-
-
-def circumstances(session: Session, job: Job) -> Circumstances:
-    row = session.connection().execute(_CIRCUMSTANCES, {"attempt_id": job.attempt_id}).first()
-    return (
-        Circumstances(row.device, row.drain_requested_at is not None) if row else Circumstances(None, False)
-    )
-
-
-def note_device(session: Session, job: Job, known: Circumstances, device: str | None) -> None:
-    """What an attempt runs on, once its worker has said so."""
-    if device and device != known.device:
-        session.execute(update(Attempt).where(Attempt.id == job.attempt_id).values(device=device))
 
 
 def _at_work(row: Row[Job, Attempt, Video, int | None]) -> AtWork:

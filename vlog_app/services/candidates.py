@@ -22,6 +22,7 @@ from jobs.states import JobState
 from ..config import settings
 from ..extensions import glance
 from ..models import Attempt, Hold, Job, Worker
+from ..statements import Statement
 from .worker_facts import GPU_WORDS, encodes_on_gpu, slots_of
 from .workers import QUEUE, STANDING, Asker, Standing, failed_lately, is_probe, may_take
 
@@ -29,12 +30,6 @@ STAY_TURNS = 3  # a film may be this much ahead of the one whose turn it is, for
 
 # Statements are made once, with names for what differs: making one takes longer than running it.
 IN_ORDER = Job.place, Job.turn, Job.id
-QUEUED_FOR_SLOT = (
-    Job.state == JobState.QUEUED,
-    Job.place.between(bindparam("first_place"), bindparam("last_place")),
-    Job.kind.in_(bindparam("kinds", expanding=True)),
-    Job.rank.between(bindparam("min_rank"), bindparam("max_rank")),
-)
 IS_READY = Job.not_before_at <= bindparam("now")
 IS_NOT_FOR_A_GPU_YET = or_(Job.kind != ENCODE, Job.rank < Rank.FIRST, Job.not_before_at <= bindparam("since"))
 # Looked at once more when a job is locked: the owner may have said so since the first look.
@@ -71,19 +66,33 @@ _SPEAKS_OF_A_GPU = (
         cast(_other.capabilities, Text).contains('"hwaccel_enabled"'),
     ),
 )
-_ANYTHING = exists(select(Job.id).where(*QUEUED_FOR_SLOT))
-_LOOK = STANDING.add_columns(
-    select(Job.id).where(Job.state == JobState.LEASED, *_GIVEN).limit(1).scalar_subquery(),
-    _ANYTHING,
-    and_(_ANYTHING, exists(select(_other.id).where(*_SPEAKS_OF_A_GPU))),  # an idle poll need not know
-)
+
+
+def _queued_for(kinds: int) -> tuple[ColumnElement[bool], ...]:
+    """Jobs that a slot of so many kinds can take."""
+    return (
+        Job.state == JobState.QUEUED,
+        Job.place.between(bindparam("first_place"), bindparam("last_place")),
+        Job.kind.in_([bindparam(f"slot_kind_{number}") for number in range(kinds)]),
+        Job.rank.between(bindparam("min_rank"), bindparam("max_rank")),
+    )
+
+
+@cache
+def _look(kinds: int) -> Statement:
+    anything = exists(select(Job.id).where(*_queued_for(kinds)))
+    given = select(Job.id).where(Job.state == JobState.LEASED, *_GIVEN).limit(1).scalar_subquery()
+    may_be_gpus = and_(
+        anything, exists(select(_other.id).where(*_SPEAKS_OF_A_GPU))
+    )  # an idle poll need not know
+    return Statement(STANDING.add_columns(given, anything, may_be_gpus))
 
 
 def look(worker_id: str, slot: Slot, token: str | None) -> Look:
     """One statement, no lock, no transaction: what a poll of an idle site costs."""
     names = {"worker_id": worker_id, "token": token, **_names_of(slot)}
     with glance() as connection:
-        row = connection.execute(_LOOK, names).one()
+        row = _look(len(slot.kinds)).first(connection, **names)
     return Look(Standing.of(row), *row[-3:])
 
 
@@ -100,19 +109,22 @@ def find_candidate(
     leaves = seen.may_be_gpus and _leaves_work_to_a_gpu(session, facts, worker.id, slot, now)
     since = now - timedelta(seconds=settings().gpu_head_start)
     names = _names_of(slot) | {"now": now, "since": since, "worker_id": worker.id}
-    queue = session.connection()
+    queue, shape = session.connection(), (leaves, len(slot.kinds))
+    found: int | None
     if job_id is not None:
-        return queue.scalar(_that_one(leaves), names | {"job_id": job_id})
-    if is_probe(row):
+        found = _that_one(*shape).scalar(queue, **names, job_id=job_id)
+    elif is_probe(row):
         # Another film says more about the worker than the one it has failed on.
         failed = {"failed_on": sorted(failed_lately(session, worker.id))}
-        return queue.scalar(_elsewhere(leaves), names | failed) or queue.scalar(_any(leaves), names)
-    return queue.scalar(_near_or_first(leaves), names)
+        found = queue.scalar(_elsewhere(*shape), names | failed) or queue.scalar(_any(*shape), names)
+    else:
+        found = _near_or_first(*shape).scalar(queue, **names)
+    return found
 
 
 def _names_of(slot: Slot) -> dict[str, Any]:
     return {
-        "kinds": slot.kinds,
+        **{f"slot_kind_{number}": kind for number, kind in enumerate(slot.kinds)},
         "min_rank": slot.min_rank,
         "max_rank": slot.max_rank,
         "first_place": place_of(slot.min_rank, Priority.HIGH),
@@ -120,11 +132,11 @@ def _names_of(slot: Slot) -> dict[str, Any]:
     }
 
 
-# --- the statements ------------------------------------------------------------------------------------------
+# --- the statements, by whether encoding is left to a GPU and by the number of kinds -------------------------
 
 
-def _wanted(leaves: bool) -> tuple[ColumnElement[bool], ...]:
-    ready = *QUEUED_FOR_SLOT, IS_READY
+def _wanted(leaves: bool, kinds: int) -> tuple[ColumnElement[bool], ...]:
+    ready = *_queued_for(kinds), IS_READY
     return (*ready, IS_NOT_FOR_A_GPU_YET) if leaves else ready
 
 
@@ -134,19 +146,20 @@ def _locked(query: Select[int]) -> Select[int]:
 
 
 @cache
-def _any(leaves: bool) -> Select[int]:
-    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves)))
+def _any(leaves: bool, kinds: int) -> Select[int]:
+    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves, kinds)))
 
 
 @cache
-def _that_one(leaves: bool) -> Select[int]:
-    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves), Job.id == bindparam("job_id")))
+def _that_one(leaves: bool, kinds: int) -> Statement:
+    wanted = *_wanted(leaves, kinds), Job.id == bindparam("job_id")
+    return Statement(_locked(select(Job.id).where(*IS_WELCOME, *wanted)))
 
 
 @cache
-def _elsewhere(leaves: bool) -> Select[int]:
+def _elsewhere(leaves: bool, kinds: int) -> Select[int]:
     failed = Job.video_id.in_(bindparam("failed_on", expanding=True))
-    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves), ~failed))
+    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves, kinds), ~failed))
 
 
 _ITS_FILM = (
@@ -160,9 +173,10 @@ _ITS_FILM = (
 
 
 @cache
-def _near_or_first(leaves: bool) -> Select[int]:
+def _near_or_first(leaves: bool, kinds: int) -> Statement:
     """The next piece of the film this worker encoded last, when that is not far ahead of its turn; else the first."""
-    columns = select(Job.place, Job.turn, Job.video_id, Job.rank).where(*_wanted(leaves))
+    wanted = _wanted(leaves, kinds)
+    columns = select(Job.place, Job.turn, Job.video_id, Job.rank).where(*wanted)
     best = columns.order_by(*IN_ORDER).limit(1).cte("best")
     reach = (
         select(best.c.place, best.c.turn, (best.c.turn + STAY_TURNS).label("last"), _ITS_FILM.c.video_id)
@@ -172,9 +186,10 @@ def _near_or_first(leaves: bool) -> Select[int]:
     # Each as a value of its own: the database then goes straight to these few rows of the queue.
     place, turn, last, video = (select(column).scalar_subquery() for column in reach.c)
     near = Job.place == place, Job.turn.between(turn, last), Job.video_id == video
-    nearest = _locked(select(Job.id).where(*_wanted(leaves), *near))
-    first = _locked(select(Job.id).where(*_wanted(leaves)))
-    return select(func.coalesce(nearest.scalar_subquery(), first.scalar_subquery())).where(*IS_WELCOME)
+    nearest = _locked(select(Job.id).where(*wanted, *near))
+    first = _locked(select(Job.id).where(*wanted))
+    found = func.coalesce(nearest.scalar_subquery(), first.scalar_subquery())
+    return Statement(select(found).where(*IS_WELCOME))
 
 
 # --- idle GPUs -----------------------------------------------------------------------------------------------

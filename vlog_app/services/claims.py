@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import Text, bindparam, cast, exists, insert, select
 from sqlalchemy.orm import Session
@@ -18,6 +19,7 @@ from jobs.layout import ESSENTIAL
 from ..config import settings
 from ..models import Attempt, Encode, Job, Rendition, Segment, Video
 from ..models.types import table_of
+from ..statements import Statement
 
 FILMS_KEPT = 256  # plans and sources that stay read; each job of a film asks for the same
 
@@ -32,12 +34,18 @@ _IS_BEGUN = exists(
     )
     .correlate(Job)
 )
-_OFFER = (
-    select(Job, Encode.state, cast(Encode.plan, Text), cast(Video.source, Text), _IS_BEGUN)
+_OF_JOB = ("id", "attempt_id", "video_id", "encode_id", "kind", "renditions", "first_segment", "end_segment")
+_OFFER = Statement(
+    select(
+        *(table_of(Job).c[name] for name in _OF_JOB),
+        Encode.state.label("encode_state"),
+        cast(Encode.plan, Text).label("plan"),
+        cast(Video.source, Text).label("source"),
+        _IS_BEGUN.label("is_begun"),
+    )
     .join(Encode, Encode.id == Job.encode_id)
     .join(Video, Video.id == Job.video_id)
     .where(Job.id == bindparam("job_id"))
-    .execution_options(populate_existing=True)
 )
 _DONE = (
     select(Rendition.name, Segment.index)
@@ -49,14 +57,20 @@ _DONE = (
         Segment.index < bindparam("end"),
     )
 )
-_OPEN_ATTEMPT = insert(table_of(Attempt))
+_ATTEMPTS = table_of(Attempt)
+_OPEN_ATTEMPT = Statement(
+    insert(_ATTEMPTS)
+    .values({name: bindparam(name) for name in ("job_id", "worker_id", "worker_name", "started_at")})
+    .values(device="cpu", segments_done=0, damage=0)
+    .returning(_ATTEMPTS.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A job as it stands, with what its holder must know of the film."""
+    """A job as it stands (the columns of `_OFFER`), with what its holder must know of the film."""
 
-    job: Job
+    job: Any
     encode_state: str
     plan: EncodePlan
     footage: Footage
@@ -82,19 +96,19 @@ class Offer:
 
 def read_offer(session: Session, job_id: int) -> Offer:
     """Raises LeaseLost when the job is gone."""
-    row = session.execute(_OFFER, {"job_id": job_id}).first()
+    session.flush()
+    row = _OFFER.first(session.connection(), job_id=job_id)
     if row is None:
         raise LeaseLost("this job is not wanted any more")
-    job, state, plan, source, is_begun = row
-    done = done_segments(session, job) if is_begun else frozenset()
-    return Offer(job, state, _plan(plan), _footage(source), done)
+    done = done_segments(session, row) if row.is_begun else frozenset()
+    return Offer(row, row.encode_state, _plan(row.plan), _footage(row.source), done)
 
 
 def claim_of(session: Session, job: Job, token: str) -> Claim:
     return read_offer(session, job.id).claim(token)
 
 
-def done_segments(session: Session, job: Job) -> frozenset[tuple[str, int]]:
+def done_segments(session: Session, job: Any) -> frozenset[tuple[str, int]]:
     """(rendition, index) of what is handed in of a job."""
     where = {"encode_id": job.encode_id, "renditions": job.renditions}
     rows = session.execute(_DONE, where | {"first": job.first_segment, "end": job.end_segment})
@@ -111,9 +125,7 @@ def require_whole(session: Session, job: Job) -> None:
 def open_attempt(session: Session, job_id: int, worker: WorkerInfo, now: datetime) -> int:
     """Its number."""
     values = {"job_id": job_id, "worker_id": worker.id, "worker_name": worker.name, "started_at": now}
-    key = session.connection().execute(_OPEN_ATTEMPT, values).inserted_primary_key
-    assert key is not None
-    return int(key[0])
+    return int(_OPEN_ATTEMPT.scalar(session.connection(), **values))
 
 
 @lru_cache(maxsize=FILMS_KEPT)

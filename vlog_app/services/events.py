@@ -6,12 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from ..extensions import news_of, transaction
+from ..extensions import Writing, news_of, transaction
 from ..models import Event
 from ..models.types import table_of
+from ..statements import Statement
 
 
 class EventKind(StrEnum):
@@ -42,14 +43,17 @@ FLEETING = (EventKind.PROGRESS, EventKind.SEGMENT, EventKind.DEMAND)
 FLEETING_KEPT = 20_000  # rows
 
 
-_RECORD = insert(table_of(Event))
+_RECORD = Statement(
+    insert(table_of(Event))
+    .values({name: bindparam(name) for name in ("video_id", "kind", "data", "created_at")})
+    .inline()
+)
 
 
-def record(session: Session, video_id: int, kind: EventKind, now: datetime, **data: Any) -> None:
+def record(session: Writing, video_id: int, kind: EventKind, now: datetime, **data: Any) -> None:
     """Call inside a transaction: it is told after the commit."""
-    session.connection().execute(
-        _RECORD, {"video_id": video_id, "kind": kind.value, "data": data, "created_at": now}
-    )
+    values = {"video_id": video_id, "kind": kind.value, "data": data, "created_at": now}
+    _RECORD.written(session.connection(), **values)
     news_of(session).videos.add(video_id)
 
 

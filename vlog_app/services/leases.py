@@ -10,14 +10,15 @@ from typing import TypeVar
 from flask import Flask, current_app
 from sqlalchemy import bindparam, select
 
-from jobs.contract import Claim, LeaseLost
+from jobs.contract import Claim, JobProgress, LeaseLost, Orders
 from jobs.lease import RENEWALS_PER_LEASE
 from jobs.states import JobState
 
 from ..extensions import db, glance
 from ..models import Job
+from ..statements import Statement
+from . import queue
 from .claims import read_offer
-from .queue import renew_lease
 
 T = TypeVar("T")
 
@@ -34,8 +35,10 @@ class HeldLease:
     token: str
 
 
-_HOLDER = select(Job.worker_id).where(
-    Job.id == bindparam("job_id"), Job.state == JobState.LEASED, Job.lease_token == bindparam("token")
+_HOLDER = Statement(
+    select(Job.worker_id).where(
+        Job.id == bindparam("job_id"), Job.state == JobState.LEASED, Job.lease_token == bindparam("token")
+    )
 )
 
 
@@ -44,12 +47,21 @@ def held_lease(job_id: int, token: str, worker_id: str) -> HeldLease:
     in its own transaction.
     """
     with glance() as connection:
-        holder = connection.execute(_HOLDER, {"job_id": job_id, "token": token}).scalar()
+        holder = _HOLDER.scalar(connection, job_id=job_id, token=token)
     if holder is None:
         raise LeaseLost("this job is leased to somebody else by now, or not wanted any more")
     if holder != worker_id:
         raise NotYours("this job was leased with another key")
     return HeldLease(job_id, token)
+
+
+def renew_held(job_id: int, token: str, worker_id: str, progress: JobProgress | None) -> Orders:
+    """Prove the lease and renew it, in one. Raises LeaseLost or NotYours."""
+    try:
+        return queue.renew_lease(HeldLease(job_id, token), progress, by=worker_id)
+    except LeaseLost:
+        held_lease(job_id, token, worker_id)  # says whether somebody else has it by this token
+        raise
 
 
 def held_claim(job_id: int, token: str, worker_id: str) -> Claim:
@@ -87,5 +99,5 @@ class KeptLease:
 
     def _renew(self) -> None:
         with self._app.app_context():  # a session of its own: answers are sent after their request has ended
-            renew_lease(self._claim, None)
+            queue.renew_lease(self._claim, None)
         self._renewed = time.monotonic()

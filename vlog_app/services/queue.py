@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Update, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from jobs.contract import (
@@ -30,17 +30,18 @@ from jobs.layout import COPY, ESSENTIAL, GRID_KINDS, PAUSED, WHOLE
 from jobs.states import AttemptOutcome, JobState, Move, Verdict, sources_of, target_of
 
 from ..config import settings
-from ..extensions import db, news_of, transaction
+from ..extensions import brief_transaction, db, news_of, transaction
 from ..models import Attempt, Encode, Job
 from ..models.types import table_of
+from ..statements import Statement
 from . import wakeup
-from .at_work import circumstances, note_device
 from .candidates import find_candidate, look
 from .claims import open_attempt, read_offer, require_whole
 from .clock import database_now
 from .encodes import begin_again, end_encode, update_viewable
 from .events import EventKind, record
 from .folding import jobs_to_fold, jobs_to_unfold, whole_job
+from .holding import extend, note_device
 from .places import put_in_place
 from .planning import encode_instead_of_copy, forget_grid, queue_storyboard
 from .retries import UNCHARGED, retry_wait_s, tell_of_failure
@@ -114,37 +115,38 @@ def _lease(session: Session, job_id: int, worker: WorkerInfo, now: datetime, tok
     return offer.claim(token)
 
 
-def _tell_of_start(session: Session, job: Job, worker: WorkerInfo, now: datetime) -> None:
+def _tell_of_start(session: Session, job: Any, worker: WorkerInfo, now: datetime) -> None:
     about = {"renditions": job.renditions, "first": job.first_segment, "end": job.end_segment}
     record(session, job.video_id, EventKind.STARTED, now, worker=worker.name, job=job.kind, **about)
 
 
-def renew_lease(held: Held, progress: JobProgress | None) -> Orders:
-    """Extend the lease and note the progress. Raises LeaseLost."""
+def renew_lease(held: Held, progress: JobProgress | None, by: str | None = None) -> Orders:
+    """Extend the lease and note the progress. `by`: the worker that must have it. Raises LeaseLost.
+
+    Where a power cut takes a renewal that was answered, the lease ends up to half a second earlier than its worker
+    believes. The next renewal comes long before that matters; and a lease is no promise: whoever comes too late is
+    told so by its token, as ever.
+    """
     also = {"progress": _told(progress)} if progress else {}
-    with transaction() as session:
-        job = hold_lease(session, held, **also)
-        about = circumstances(session, job)
+    with brief_transaction(may_be_lost=True) as session:
+        job = extend(session, held, by, **also)
         if progress is not None:
-            note_device(session, job, about, progress.device)
+            if progress.device and progress.device != job.device:
+                note_device(session, job.attempt_id, progress.device)
             record(session, job.video_id, EventKind.PROGRESS, database_now(session))
-        return Orders(settings().lease_s, job.end_segment, job.place >= PAUSED or about.is_draining)
+        return Orders(settings().lease_s, job.end_segment, job.place >= PAUSED or job.is_draining)
 
 
 def _told(progress: JobProgress) -> dict[str, Any]:
     return {"segment": progress.segment, "fraction": progress.fraction, "speed": progress.speed}
 
 
-def hold_lease(session: Session, held: Held, **also: Any) -> Job:
+def hold_lease(session: Session, held: Held) -> Job:
     """Inside a transaction: prove the lease, extend it, and keep anyone else from taking the job until the
-    transaction ends. `also`: columns to write with it. Raises LeaseLost.
+    transaction ends. Raises LeaseLost.
     """
     session.flush()
-    until = database_now(session) + timedelta(seconds=settings().lease_s)
-    names = {"job": held.job_id, "token": held.token, "new_lease_expires_at": until}
-    names |= {f"new_{name}": value for name, value in also.items()}
-    if session.connection().execute(_extended(tuple(also)), names).rowcount != 1:
-        raise LeaseLost("this job is leased to somebody else by now, or not wanted any more")
+    extend(session, held)
     return session.get_one(Job, held.job_id, populate_existing=True)
 
 
@@ -341,7 +343,7 @@ def _move(session: Session, job_id: int, move: Move, *, token: str | None = None
     session.flush()  # what is changed of the job and not written yet goes first
     guarded = _guarded(move, token is not None, tuple(values))
     new = {f"new_{name}": value for name, value in values.items()}
-    if session.connection().execute(guarded, {"job": job_id, "token": token, **new}).rowcount != 1:
+    if guarded.written(session.connection(), job=job_id, token=token, **new) != 1:
         return False
     if (known := session.identity_map.get(session.identity_key(Job, job_id))) is not None:
         session.expire(known)
@@ -351,20 +353,13 @@ def _move(session: Session, job_id: int, move: Move, *, token: str | None = None
 
 
 @cache
-def _extended(names: tuple[str, ...]) -> Update:
-    """A lease goes on; `names` are columns that are written with it."""
-    mine = JOBS.c.state == JobState.LEASED, JOBS.c.lease_token == bindparam("token")
-    return update(JOBS).where(JOBS.c.id == bindparam("job"), *mine).values(_new("lease_expires_at", *names))
-
-
-@cache
-def _guarded(move: Move, has_token: bool, names: tuple[str, ...]) -> Update:
+def _guarded(move: Move, has_token: bool, names: tuple[str, ...]) -> Statement:
     """The statement, made once for each move: making it takes longer than running it."""
     sources = [state.value for state in sources_of(move)]
     guarded = update(JOBS).where(JOBS.c.id == bindparam("job"), JOBS.c.state.in_(sources))
     if has_token:
         guarded = guarded.where(JOBS.c.lease_token == bindparam("token"))
-    return guarded.values(_new(*names) | {"state": target_of(move).value})
+    return Statement(guarded.values(_new(*names) | {"state": target_of(move).value}))
 
 
 def _new(*names: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from ..extensions import News, committed, db, news_of
 from ..models import Job, Worker
 from ..redis_links import link_to
 from .clock import database_now
+from .voice import Voice
 
 if TYPE_CHECKING:
     from jobs.redis_link import RedisLink
@@ -57,7 +58,8 @@ AWAY = {
 
 def init_app(app: Flask, config: Settings) -> None:
     address = config.redis_address
-    app.extensions[LINK_KEY] = _Post(link_to(config, address) if address else None)
+    redis = link_to(config, address) if address else None
+    app.extensions[LINK_KEY] = _Post(redis, Voice(redis, _channel(config)) if redis else None)
     committed.connect(_tell, app)
 
 
@@ -70,8 +72,8 @@ def _note_job(_mapper: Any, _connection: Any, job: Job) -> None:
 def _tell(_app: Flask, news: News) -> None:
     if news.jobs:
         ring(news.jobs)
-    if news.videos:
-        _ask(lambda client: client.publish(channel(), ",".join(map(str, sorted(news.videos)))))
+    if news.videos and (voice := _post().voice):
+        voice.tell(news.videos)
 
 
 def ring(job_ids: Iterable[int]) -> None:
@@ -83,7 +85,11 @@ def ring(job_ids: Iterable[int]) -> None:
 
 
 def channel() -> str:
-    return f"{settings().redis_pubsub_prefix}:changes"
+    return _channel(settings())
+
+
+def _channel(config: Settings) -> str:
+    return f"{config.redis_pubsub_prefix}:changes"
 
 
 # --- the sweep -----------------------------------------------------------------------------------------------
@@ -150,6 +156,7 @@ class _Post:
     """What this process knows of Redis and of who listens there."""
 
     link: RedisLink | None
+    voice: Voice | None
     labels: frozenset[str] = frozenset()  # kinds of devices that some worker has
     labels_at: float = float("-inf")
 

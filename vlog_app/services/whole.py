@@ -228,7 +228,7 @@ def _require_known(session: Session, job: Job | None, worker_id: str) -> None:
 
 def note_progress(claim: Claim, step: str | None, percent: float, qualities: Mapping[str, float]) -> datetime:
     """What the worker says of itself, for the pages; it renews the lease until the time returned. Raises LeaseLost."""
-    with transaction() as session:
+    with transaction(may_be_lost=True) as session:
         job = hold_lease(session, claim)
         now = database_now(session)
         before = job.progress or {}

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from ..extensions import db, glance, transaction
 from ..models import Worker, WorkerKey
+from ..statements import Statement
 
 KEY = re.compile(r"(?P<body>vlw_(?P<id>[0-9a-f]{8})_[A-Za-z0-9_-]{43})_(?P<crc>[0-9a-f]{8})", re.ASCII)
 RANDOM_BYTES = 32  # 43 characters
@@ -26,7 +27,7 @@ USED_EVERY = timedelta(minutes=1)  # last_used_at is for people; it need not cos
 NO_DIGEST = "0" * 64
 
 # One look-up by primary key. Columns and not objects: this runs before every call of every worker.
-_LOOK_UP = (
+_LOOK_UP = Statement(
     select(
         WorkerKey.sha256,
         WorkerKey.revoked_at,
@@ -70,7 +71,7 @@ def find(key: str) -> KnownWorker | None:
     is_whole = match is not None and match["crc"] == _crc(match["body"])
     key_id = match["id"] if match and is_whole else ""
     with glance() as connection:
-        row = connection.execute(_LOOK_UP, {"key_id": key_id}).first()
+        row = _LOOK_UP.first(connection, key_id=key_id)
     is_right = hmac.compare_digest(_digest(key), row.sha256 if row else NO_DIGEST)
     now = datetime.now(UTC)
     if row is None or not is_right or row.revoked_at is not None:

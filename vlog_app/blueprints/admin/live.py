@@ -34,6 +34,7 @@ PROGRESS_EVERY_S = 1.0  # full numbers of one video, at most
 MAX_IDS = 200
 NUMBERS_KEPT = 200  # videos
 NUMBERS_KEY = "vlog.live_numbers"
+ENDED = frozenset({EventKind.READY, EventKind.FAILED, EventKind.CANCELLED})
 STATUS_WORDS = {
     "pending": "pending",
     "processing": "processing",
@@ -76,22 +77,36 @@ def _wanted_ids() -> frozenset[int] | None:
 
 
 class Numbers:
-    """The numbers of videos, read once for all streams of this process that hear of the same change."""
+    """What is said of a video's numbers, read and written once for all streams of this process that hear of the same
+    change.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[int, tuple[Change, dict[str, Any] | None]] = {}
+        self._known: dict[int, tuple[Change, tuple[str, ...]]] = {}
 
-    def after(self, change: Change) -> dict[str, Any] | None:
-        """Call inside an app context. None: the video is gone."""
+    def after(self, change: Change) -> tuple[str, ...]:
+        """Call inside an app context. Empty: the video is gone."""
         with self._lock:
             known = self._known.get(change.video_id)
             if known is None or known[0] is not change:
                 if len(self._known) >= NUMBERS_KEPT:
                     self._known.clear()
                 found = read_progress(frozenset({change.video_id}))
-                known = self._known[change.video_id] = change, found.get(str(change.video_id))
+                known = self._known[change.video_id] = change, _words(change, found)
             return known[1]
+
+
+def _words(change: Change, found: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    numbers = found.get(str(change.video_id))
+    if numbers is None:
+        return ()
+    names = ["progress"]
+    if EventKind.READY in change.kinds:
+        names.append("job_completed")
+    elif change.kinds & ENDED:
+        names.append("job_failed")
+    return tuple(event(name, numbers) for name in names)
 
 
 def init_app(app: Flask) -> None:
@@ -176,19 +191,13 @@ class VideoStream(Stream):
         if change is None:
             return
         yield event("changed", {"video_id": change.video_id, "kinds": sorted(change.kinds)})
-        ended = change.kinds & {EventKind.READY, EventKind.FAILED, EventKind.CANCELLED}
-        if not ended and time.monotonic() - self._told_at.get(change.video_id, 0.0) < PROGRESS_EVERY_S:
+        told_at = self._told_at.get(change.video_id, 0.0)
+        if not change.kinds & ENDED and time.monotonic() - told_at < PROGRESS_EVERY_S:
             return
         self._told_at[change.video_id] = time.monotonic()
         with self.app.app_context():
-            numbers = self.app.extensions[NUMBERS_KEY].after(change)
-        if numbers is None:
-            return
-        yield event("progress", numbers)
-        if EventKind.READY in change.kinds:
-            yield event("job_completed", numbers)
-        elif ended:
-            yield event("job_failed", numbers)
+            words: tuple[str, ...] = self.app.extensions[NUMBERS_KEY].after(change)
+        yield from words
 
 
 def read_progress(wanted: frozenset[int] | None) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from encoder.errors import SourceUnreadable
-from jobs.contract import Claim, Incomplete, LeaseLost, Refused
+from jobs.contract import Claim, Incomplete, JobProgress, LeaseLost, Orders, Refused
 from jobs.wire import KEY_HEADER, TOKEN_HEADER, LeaseCode
 
 from ...bodies import drain
@@ -19,7 +19,7 @@ from ...services import worker_keys
 from ...services.fleet import UnknownWorker
 from ...services.foreign_intake import TOO_LARGE, NotPublished
 from ...services.handing_in import NotTaken
-from ...services.leases import HeldLease, NotYours, held_claim, held_lease
+from ...services.leases import HeldLease, NotYours, held_claim, held_lease, renew_held
 from ...services.whole import NoSuchJob
 from ...services.worker_keys import KnownWorker
 from ...storage import StorageError, StorageLow
@@ -92,8 +92,13 @@ def require_lease(job_id: int) -> HeldLease:
     return held_lease(job_id, request.headers.get(TOKEN_HEADER, ""), require_worker().id)
 
 
+def renew_lease(job_id: int, progress: JobProgress | None) -> Orders:
+    """The same, and renews it."""
+    return renew_held(job_id, request.headers.get(TOKEN_HEADER, ""), require_worker().id, progress)
+
+
 def require_claim(job_id: int) -> Claim:
-    """The same with all there is to know of the job."""
+    """The lease with all there is to know of the job."""
     return held_claim(job_id, request.headers.get(TOKEN_HEADER, ""), require_worker().id)
 
 

@@ -67,9 +67,8 @@ def _claim(known: KnownWorker, body: ClaimBody) -> Claim | None:
 @limiter.limit(_progress_rate, key_func=_by_job)
 def renew(job_id: int) -> Response:
     body = read_json(RenewBody)
-    held = auth.require_lease(job_id)
-    orders = queue.renew_lease(held, body.progress.progress() if body.progress else None)
-    return jsonify(asdict(orders))
+    progress = body.progress.progress() if body.progress else None
+    return jsonify(asdict(auth.renew_lease(job_id, progress)))
 
 
 @blueprint.post("/leases/<int:job_id>/finish")
