@@ -60,7 +60,7 @@ def run_local_worker(app: Flask, name: str | None = None) -> None:
     with _only_one(host.folder / f"{name}.lock"):
         devices = Devices()
         hears = Hears(inboxes(_link_for_rq(app), devices, name), polls=config.job_queue_mode != "redis")
-        _work(host, LocalCoordinator(app), bell, threading.Event(), devices, hears)
+        _work(host, LocalCoordinator(app, sends_beside=True), bell, threading.Event(), devices, hears)
 
 
 def work_for(api_url: str | None) -> str | None:
@@ -159,7 +159,7 @@ def _work(
         at_once=AtOnce(None if config.parallel_qualities_auto else config.parallel_qualities),
         reserve_bytes=reserve_bytes,
     )
-    _clear(tools.work_root)
+    tools.leftovers.gather()  # nobody else uses this name, see _only_one
     worker = Worker(
         info,
         coordinator,
@@ -178,7 +178,8 @@ def _work(
     )
     test.start()  # takes seconds where there is a GPU; work begins on the CPU meanwhile
     worker.run()
-    shutil.rmtree(tools.work_root, ignore_errors=True)
+    if worker.dismissal is not None or not tools.leftovers.headings():
+        shutil.rmtree(tools.work_root, ignore_errors=True)
     if worker.dismissal is not None:
         raise worker.dismissal
 
@@ -330,13 +331,6 @@ def _only_one(path: Path) -> Iterator[IO[str]]:
         except BlockingIOError:
             raise AlreadyRunning(f"A worker named {path.stem} already works on this storage.") from None
         yield handle
-
-
-def _clear(work_root: Path) -> None:
-    """Scratch of a killed predecessor; nobody else uses this name, see _only_one."""
-
-    shutil.rmtree(work_root, ignore_errors=True)
-    work_root.mkdir(parents=True)
 
 
 def _stop_on_signal(stop: Callable[[], None]) -> None:

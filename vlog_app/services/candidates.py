@@ -7,7 +7,7 @@ without a GPU leaves encoding that nobody waits for to an idle GPU, for a few se
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -20,7 +20,7 @@ from jobs.layout import ENCODE, TAKES_TURNS, WHOLE, Priority, Rank, place_of
 from jobs.states import JobState
 
 from ..config import settings
-from ..extensions import glance
+from ..extensions import db, glance
 from ..models import Attempt, Hold, Job, Worker
 from .worker_facts import GPU_WORDS, encodes_on_gpu, slots_of
 from .workers import QUEUE, STANDING, Asker, Standing, failed_lately, is_probe, may_take
@@ -55,6 +55,9 @@ class Look:
     is_anything: bool
     may_be_gpus: bool
 
+    def later(self, now: datetime) -> Look:
+        return replace(self, standing=replace(self.standing, now=now))
+
 
 def _takes_work(who: type[Worker]) -> tuple[ColumnElement[bool], ...]:
     return who.stopped_at.is_(None), who.paused_at.is_(None), who.drain_requested_at.is_(None)
@@ -85,6 +88,13 @@ def look(worker_id: str, slot: Slot, token: str | None) -> Look:
     with glance() as connection:
         row = connection.execute(_LOOK, names).one()
     return Look(Standing.of(row), *row[-3:])
+
+
+def is_worth_a_lock(worker: WorkerInfo, slot: Slot, seen: Look) -> bool:
+    """SQLite has one lock for all that write: worth a second look before it is taken."""
+    if not seen.is_anything or not settings().uses_sqlite:
+        return seen.is_anything
+    return find_candidate(db.session(), worker, slot, seen) is not None
 
 
 def find_candidate(
@@ -175,6 +185,17 @@ def _near_or_first(leaves: bool) -> Select[int]:
     nearest = _locked(select(Job.id).where(*_wanted(leaves), *near))
     first = _locked(select(Job.id).where(*_wanted(leaves)))
     return select(func.coalesce(nearest.scalar_subquery(), first.scalar_subquery())).where(*IS_WELCOME)
+
+
+def held_by(worker_id: str) -> Select[Job]:
+    return select(Job).where(Job.state == JobState.LEASED, Job.worker_id == worker_id)
+
+
+def held_before(worker_id: str, job_id: int, now: datetime) -> Select[Job]:
+    """That job, when this worker has it from before it started, or for longer than its lease."""
+    began = select(Attempt.started_at).where(Attempt.id == Job.attempt_id).scalar_subquery()
+    came = select(Worker.started_at).where(Worker.id == worker_id).scalar_subquery()
+    return held_by(worker_id).where(Job.id == job_id, or_(began <= came, Job.lease_expires_at < now))
 
 
 # --- idle GPUs -----------------------------------------------------------------------------------------------

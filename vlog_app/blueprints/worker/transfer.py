@@ -14,6 +14,7 @@ from flask import Blueprint, Response, jsonify, request, send_file
 from encoder.errors import SourceUnreadable
 from encoder.model import Segment
 from jobs.contract import Claim, LeaseLost, Refused, SegmentFile
+from jobs.source_state import state_of
 from jobs.wire import INIT_HEADER, INIT_LENGTH_HEADER, SEGMENT_HEADER, SHA256_HEADER
 
 from ...bodies import PIECE_BYTES, body_pieces, silent_senders_end
@@ -145,7 +146,7 @@ def _ranged(path: Path, claim: Claim) -> Response:
         facts = path.stat()
     except FileNotFoundError:
         raise SourceUnreadable("The source file is gone from the storage.", code="source_missing") from None
-    etag = f'"{facts.st_size:x}-{facts.st_mtime_ns:x}"'
+    etag = f'"{state_of(facts)}"'
     if etag in request.headers.get("If-None-Match", ""):
         return Response(status=304, headers={"ETag": etag})
     span = _wanted(facts.st_size, etag)
