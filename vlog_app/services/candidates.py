@@ -195,7 +195,7 @@ def held_before(worker_id: str, job_id: int, now: datetime) -> Select[Job]:
     """That job, when this worker has it from before it started, or for longer than its lease."""
     began = select(Attempt.started_at).where(Attempt.id == Job.attempt_id).scalar_subquery()
     came = select(Worker.started_at).where(Worker.id == worker_id).scalar_subquery()
-    return held_by(worker_id).where(Job.id == job_id, or_(began <= came, Job.lease_expires_at < now))
+    return held_by(worker_id).where(Job.id == job_id, or_(began < came, Job.lease_expires_at < now))
 
 
 # --- idle GPUs -----------------------------------------------------------------------------------------------
