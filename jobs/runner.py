@@ -137,9 +137,7 @@ def limits_of(claim: Claim, tools: Tools, nice: int) -> Limits:
 def failure_from(error: Exception) -> Failure:
     """What an exception means for the job."""
     if isinstance(error, MediaError):
-        detail = error.detail
-        blameless = isinstance(error, StorageFull)
-        return Failure(error.code, error.public_message, detail, error.is_final, blameless)
+        return Failure(error.code, error.public_message, error.detail, error.is_final, error.is_blameless)
     if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
         return Failure(
             StorageFull.code, "The disk is full. Everything finished so far is kept.", is_blameless=True

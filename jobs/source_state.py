@@ -15,8 +15,26 @@ CHANGED = (
     "Upload the film again."
 )
 
+REPLACED = (
+    "The source file on the site is not the one that this film was planned from: it has another length. Nothing was "
+    "made of it. Put the former file back, and work goes on by itself; or upload the film again."
+)
+
+
+class SourceReplaced(SourceUnreadable):
+    """Found when a job opens its source. The job can be done once the file is back."""
+
+    code = "source_replaced"
+    is_final = False
+    is_blameless = True
+
+    def __init__(self) -> None:
+        super().__init__(REPLACED)
+
 
 class SourceChanged(SourceUnreadable):
+    """Found while a job reads it."""
+
     code = "source_changed"
 
     def __init__(self) -> None:

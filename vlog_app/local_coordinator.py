@@ -11,7 +11,6 @@ from uuid import uuid4
 
 from flask import Flask
 
-from encoder.errors import SourceUnreadable
 from encoder.model import Segment
 from jobs.contract import (
     NOTHING_TO_REPORT,
@@ -30,10 +29,10 @@ from jobs.outbox import Outboxes, send_wanted
 from jobs.source_state import SourceOnDisk
 
 from .database import session_of
-from .extensions import db
+from .extensions import transaction
 from .models import Video
 from .services import checkpoints, fleet, publish, queue, segment_files
-from .services.media_files import source_file
+from .services.media_files import source_to_read
 
 T = TypeVar("T")
 
@@ -65,13 +64,9 @@ class LocalCoordinator:
         return SourceOnDisk.at(self._patiently(lambda: self._source_of(claim), claim.lease_s))
 
     def _source_of(self, claim: Claim) -> Path:
-        video = db.session.get(Video, claim.video_id)
-        if video is None:
-            raise LeaseLost("the video is gone")
-        path = source_file(video)
-        if not path.is_file():
-            raise SourceUnreadable("The source file is gone from the storage.", code="source_missing")
-        return path
+        with transaction() as session:
+            queue.hold_lease(session, claim)
+            return source_to_read(session.get_one(Video, claim.video_id))
 
     def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
         return self._patiently(lambda: segment_files.finished_segments(claim, rendition), claim.lease_s)
