@@ -11,13 +11,14 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .contract import Coordinator, Dismissed, Slot, WorkerInfo
 from .devices import AtOnce, Devices
+from .leftovers import FILMS, is_abandoned
 from .periodic import LATE_S, Chore, Take, run_chores
 from .queues import CHORES, labels_of, listened_to
 from .runner import Tools
@@ -99,7 +100,7 @@ def run_remote_worker(config: Settings) -> None:
         _only_one(host.folder / f"{name}.lock"),
         closing(Api(config.worker_api_url, config.worker_api_key)) as api,
     ):
-        films = host.work_root / "films"
+        films = host.work_root / FILMS
         reserve_bytes = config.storage_reserve_bytes
         sources = Sources(films, config.worker_cache_size, leaving, reserve_bytes=reserve_bytes)
         coordinator = HttpCoordinator(api, sources, films, leaving, sends_beside=True)
@@ -160,6 +161,7 @@ def _work(
         reserve_bytes=reserve_bytes,
     )
     tools.leftovers.gather()  # nobody else uses this name, see _only_one
+    _forget_abandoned(host.folder)
     worker = Worker(
         info,
         coordinator,
@@ -331,6 +333,15 @@ def _only_one(path: Path) -> Iterator[IO[str]]:
         except BlockingIOError:
             raise AlreadyRunning(f"A worker named {path.stem} already works on this storage.") from None
         yield handle
+
+
+def _forget_abandoned(folder: Path) -> None:
+    """In containers each start may have another name: what the others left is nobody's."""
+    for lock in folder.glob("*.lock"):
+        scratch = lock.with_suffix("")
+        with suppress(AlreadyRunning, OSError), _only_one(lock):
+            if is_abandoned(scratch):
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _stop_on_signal(stop: Callable[[], None]) -> None:

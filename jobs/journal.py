@@ -13,6 +13,7 @@ from pathlib import Path
 from encoder.model import EncodePlan, Segment
 
 from .contract import Claim
+from .durable import fsync_dir, fsync_file
 from .wire import VERSION
 
 logger = logging.getLogger(__name__)
@@ -70,23 +71,14 @@ class Journal:
 
     def _note(self, finished: Finished) -> None:
         for name in filter(None, (finished.file, finished.init)):
-            settle(self._folder / name)
+            fsync_file(self._folder / name)
         lines = [finished] if self._is_begun else [self._heading, finished]
         with (self._folder / JOURNAL).open("a", encoding="utf-8") as journal:
             journal.writelines(f"{json.dumps(asdict(line))}\n" for line in lines)
             journal.flush()
             os.fsync(journal.fileno())
-        settle(self._folder)
+        fsync_dir(self._folder)
         self._is_begun = True
-
-
-def settle(path: Path) -> None:
-    """Bytes of a file, or names in a folder."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_heading(folder: Path) -> Heading | None:

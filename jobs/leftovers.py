@@ -7,6 +7,7 @@ the rest is made: see `hand_in_leftovers`.
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FOLDER = "left"
+FILMS = "films"
+JOB_FOLDER = re.compile(r"job-\d+-[0-9a-f]+")
 KEEP_S = 3600.0  # by then another worker has made it again
 MOST_BYTES = 512 << 20  # of all that is kept; what is left of one job is an outbox full at most
 
@@ -98,6 +101,14 @@ class Leftovers:
 
 def _with_time(folder: Path) -> tuple[float, Path]:
     return folder.stat().st_mtime, folder
+
+
+def is_abandoned(work_root: Path) -> bool:
+    """The scratch of a worker that has not come back under its name for a while, and nothing but that."""
+    names = {path.name for path in work_root.iterdir()}
+    is_scratch = all(name in (FOLDER, FILMS) or JOB_FOLDER.fullmatch(name) for name in names)
+    times = [path.stat().st_mtime for path in (work_root, *work_root.rglob("*"))]
+    return bool(names) and is_scratch and time.time() - max(times) > KEEP_S
 
 
 def hand_in_leftovers(bench: Bench) -> Bench:

@@ -91,26 +91,27 @@ class Place:
         self.remote = self._start_remote()
 
     def _cut(self) -> None:
-        assert self.line is not None
-        self.line.cut()
-        time.sleep(self.dice.uniform(0.2, 1.0))
-        self.line.heal()
+        with self._no_line():
+            time.sleep(self.dice.uniform(0.2, 1.0))
 
     def _cut_remote(self) -> None:
         """What it has finished waits, and then it dies."""
+        with self._no_line():
+            time.sleep(self.dice.uniform(*WAIT_S))
+            self._remote()
+
+    @contextmanager
+    def _no_line(self) -> Iterator[None]:
         assert self.line is not None
         self.line.cut()
-        time.sleep(self.dice.uniform(*WAIT_S))
-        self._remote()
+        yield
         self.line.heal()
 
     def _hung_worker(self) -> None:
         """The same for the local one and the database."""
-        assert self.postgres is not None
-        self.postgres.halt()
-        time.sleep(self.dice.uniform(*WAIT_S))
-        self._worker()
-        self.postgres.go_on()
+        with self._no_answers():
+            time.sleep(self.dice.uniform(*WAIT_S))
+            self._worker()
 
     # --- the site
 
@@ -158,9 +159,14 @@ class Place:
         self.postgres.start()
 
     def _hang(self) -> None:
+        with self._no_answers():
+            time.sleep(self.dice.uniform(*HANG_S))
+
+    @contextmanager
+    def _no_answers(self) -> Iterator[None]:
         assert self.postgres is not None
         self.postgres.halt()
-        time.sleep(self.dice.uniform(*HANG_S))
+        yield
         self.postgres.go_on()
 
     # --- help
