@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from encoder.plan import make_plan
+from encoder.plan import Output, make_plan
 from encoder.probe import probe
 from encoder.segments import measure
 from jobs import leftovers
@@ -79,10 +79,10 @@ class Host:
     film: Path
     folder: Path
 
-    def site(self, *, preset: str = "ultrafast") -> Far:
+    def site(self, *, preset: str = "ultrafast", output: Output | None = None) -> Far:
         media = self.folder / "media"
         media.mkdir(exist_ok=True)
-        plan = make_plan(probe(self.film), segment_s=2, preset=preset)
+        plan = make_plan(probe(self.film), segment_s=2, preset=preset, output=output)
         return Far(plan, self.film, media, chunk_s=8)
 
     @property
@@ -120,16 +120,20 @@ def death(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Host:
     folder = tmp_path_factory.mktemp("death")
     host = Host(ffmpeg_path, folder / "film.mp4", folder)
     numbered_film(ffmpeg_path, host.film, seconds=12, size="854x480", fps="25")
-    site = host.site()
+    die(host, host.site())
+    return host
+
+
+def die(host: Host, site: Far) -> None:
+    """What a kill would leave is copied to `killed`; then the worker hears that its lease is lost."""
     site.is_near = False
     root = host.tools.work_root
     worker = threading.Thread(target=work, args=(site, host.tools), daemon=True)
     worker.start()
     wait_until(lambda: sum(1 for path in root.rglob(JOURNAL) for _ in finished_in(path.parent)) == SEGMENTS)
-    shutil.copytree(root, folder / "killed")
+    shutil.copytree(root, host.folder / "killed")
     site.lost.set()
     worker.join()
-    return host
 
 
 @pytest.fixture
@@ -158,6 +162,15 @@ def test_a_new_worker_hands_in_what_the_dead_one_finished_and_makes_nothing_agai
 def test_what_waits_when_the_lease_is_lost_is_kept_as_well(death: Host) -> None:
     assert [len(list(finished_in(folder))) for folder in death.left()] == [SEGMENTS]
     assert [path.name for path in death.tools.work_root.iterdir()] == ["left"]
+
+
+def test_in_cmaf_a_header_stays_with_its_segments(death: Host, tmp_path: Path) -> None:
+    host = Host(death.ffmpeg, death.film, tmp_path)
+    die(host, host.site(output=Output("cmaf")))
+    site = host.site(output=Output("cmaf"))
+    work(site, host.idle())
+    assert site.state is JobState.DONE
+    assert len(site.inits["360p"]) == 1
 
 
 @pytest.mark.parametrize("cut", [1, 188, 1880])
