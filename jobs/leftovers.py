@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
@@ -88,19 +89,23 @@ class Leftovers:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def tidy(self) -> None:
-        """Forget what is too old, and the oldest of what is too much."""
+        """Forget what is too old, and the oldest of what is too much. Others may take some of it meanwhile."""
         kept_bytes = 0
-        for changed_at, folder in sorted(map(_with_time, self._folders()), reverse=True):
-            kept_bytes += bytes_in(folder)
+        for changed_at, size_bytes, folder in sorted(self._sizes(), reverse=True):
+            kept_bytes += size_bytes
             if kept_bytes > MOST_BYTES or time.time() - changed_at > KEEP_S:
                 self.forget(folder.name)
 
+    def _sizes(self) -> Iterator[tuple[float, int, Path]]:
+        for folder in self._folders():
+            with suppress(FileNotFoundError):
+                yield folder.stat().st_mtime, bytes_in(folder), folder
+
     def _folders(self) -> list[Path]:
-        return list(self._folder.iterdir()) if self._folder.is_dir() else []
-
-
-def _with_time(folder: Path) -> tuple[float, Path]:
-    return folder.stat().st_mtime, folder
+        try:
+            return list(self._folder.iterdir())
+        except FileNotFoundError:
+            return []
 
 
 def is_abandoned(work_root: Path) -> bool:
