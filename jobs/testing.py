@@ -93,7 +93,7 @@ class MemoryCoordinator:
             self._sweep()
             for job in self.jobs:
                 is_its = job.state is JobState.LEASED and job.worker_id == worker.id
-                if job.id == job_id and is_its and job.is_formers:
+                if job.id == job_id and is_its and job.is_formers and self._suits(job, slot):
                     self._lose(job)
             fitting = [job for job in self.jobs if self._fits(job, slot) and job_id in (None, job.id)]
             if not fitting:
@@ -191,12 +191,11 @@ class MemoryCoordinator:
             job.chunk = Chunk(job.chunk.first, end)
 
     def _fits(self, job: MemoryJob, slot: Slot) -> bool:
-        return (
-            job.state is JobState.QUEUED
-            and job.draft.kind in slot.kinds
-            and slot.min_rank <= job.draft.rank <= slot.max_rank
-            and job.not_before <= self.clock()
-        )
+        is_ready = job.state is JobState.QUEUED and job.not_before <= self.clock()
+        return is_ready and self._suits(job, slot)
+
+    def _suits(self, job: MemoryJob, slot: Slot) -> bool:
+        return job.draft.kind in slot.kinds and slot.min_rank <= job.draft.rank <= slot.max_rank
 
     def _claim_of(self, job: MemoryJob) -> Claim:
         wanted = {(name, index) for name in job.draft.renditions for index in job.chunk}

@@ -204,6 +204,7 @@ def test_a_job_that_a_worker_keeps_waits_for_it_when_it_comes_back(world: World)
     held = must(world.coordinator.claim(ATLAS, SOUND))
     world.pass_time(1)
     world.coordinator.greet(ATLAS, {held.job_id})
+    assert world.coordinator.claim(ATLAS, ENCODES, held.job_id) is None
     assert world.coordinator.claim(CELLAR, SOUND) is None
     again = must(world.coordinator.claim(ATLAS, SOUND, held.job_id))
     assert (again.job_id, again.token == held.token) == (held.job_id, False)

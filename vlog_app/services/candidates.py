@@ -191,11 +191,15 @@ def held_by(worker_id: str) -> Select[Job]:
     return select(Job).where(Job.state == JobState.LEASED, Job.worker_id == worker_id)
 
 
-def held_before(worker_id: str, job_id: int, now: datetime) -> Select[Job]:
-    """That job, when this worker has it from before it started, or for longer than its lease."""
+def held_before(worker_id: str, slot: Slot, job_id: int, now: datetime) -> Select[Job]:
+    """That job, when it is one for this slot, and this worker has it from before it started or for longer than its
+    lease.
+    """
     began = select(Attempt.started_at).where(Attempt.id == Job.attempt_id).scalar_subquery()
     came = select(Worker.started_at).where(Worker.id == worker_id).scalar_subquery()
-    return held_by(worker_id).where(Job.id == job_id, or_(began < came, Job.lease_expires_at < now))
+    fits = Job.kind.in_(slot.kinds), Job.rank.between(slot.min_rank, slot.max_rank)
+    is_over = or_(began < came, Job.lease_expires_at < now)
+    return held_by(worker_id).where(Job.id == job_id, *fits, is_over)
 
 
 # --- idle GPUs -----------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def claim_next_job(
     if job_id is None and not is_worth_a_lock(worker, slot, seen):
         return None
     with transaction() as session:
-        if job_id is not None and _lose(session, held_before(worker.id, job_id, seen.standing.now)):
+        if job_id is not None and _lose(session, held_before(worker.id, slot, job_id, seen.standing.now)):
             seen = seen.later(database_now(session))
         found = find_candidate(session, worker, slot, seen, job_id)
         if found is None or not begin_probe(session, seen.standing):
