@@ -72,9 +72,9 @@ class Journal:
     def _note(self, finished: Finished) -> None:
         for name in filter(None, (finished.file, finished.init)):
             fsync_file(self._folder / name)
-        lines = [finished] if self._is_begun else [self._heading, finished]
+        lines = [asdict(finished)] if self._is_begun else [asdict(self._heading), asdict(finished)]
         with (self._folder / JOURNAL).open("a", encoding="utf-8") as journal:
-            journal.writelines(f"{json.dumps(asdict(line))}\n" for line in lines)
+            journal.writelines(f"{json.dumps(line)}\n" for line in lines)
             journal.flush()
             os.fsync(journal.fileno())
         fsync_dir(self._folder)

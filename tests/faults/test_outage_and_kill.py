@@ -35,9 +35,9 @@ WAITING = 3
 
 @pytest.fixture(scope="module")
 def film(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve segments, ten of them in one job; one rung is encoded, the other is the source itself."""
+    """Eight segments, six of them in one job; one rung is encoded, the other is the source itself."""
     path = tmp_path_factory.mktemp("film") / "numbered.mp4"
-    return numbered_film(ffmpeg_path, path, seconds=72, size="854x480")
+    return numbered_film(ffmpeg_path, path, seconds=48, size="854x480")
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_local_worker_killed_while_the_database_hung_and_one_of_its_segments_i
 
 
 def wait_until_begun(video: Video) -> None:
-    """The job of ten segments is under way."""
+    """The job of six segments is under way."""
     wait_until(lambda: sum(name.startswith(RUNG) for name, _ in checkpoints(video)) >= 3)
 
 
@@ -118,7 +118,7 @@ def check(video: Video, remade: Remade, ffmpeg: str, folder: Path, *, broken: in
     makers = {job.id for job in jobs if RUNG in job.renditions}
     again = remade.segments(makers, RUNG, sizes_of(video, RUNG))
     logger.info("%.2f segments made again", again)
-    assert ended_early(makers) == 1
+    assert ended_early(makers) >= 1
     assert broken * 0.9 <= again <= broken + 1 + BEGUN
     check_rung(settings().videos_dir / video.slug, plan_of(video), RUNG, ffmpeg, folder)
     assert not list(settings().work_dir.rglob("*.ts")), "scratch was left behind"
