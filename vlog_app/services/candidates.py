@@ -107,12 +107,14 @@ def find_candidate(
     if not may_take(session, seen.standing):
         return None
     facts = row.facts if row and not worker.facts else worker.facts
+    # Of a job that it asks for it has something, which a GPU would make again.
+    may_leave = seen.may_be_gpus and job_id is None
+    leaves = may_leave and _leaves_work_to_a_gpu(session, facts, worker.id, slot, now)
     since = now - timedelta(seconds=settings().gpu_head_start)
     names = _names_of(slot) | {"now": now, "since": since, "worker_id": worker.id}
     queue = session.connection()
-    if job_id is not None:  # it has something of that job, which a GPU would make again
-        return queue.scalar(_that_one(), names | {"job_id": job_id})
-    leaves = seen.may_be_gpus and _leaves_work_to_a_gpu(session, facts, worker.id, slot, now)
+    if job_id is not None:
+        return queue.scalar(_that_one(leaves), names | {"job_id": job_id})
     if is_probe(row):
         # Another film says more about the worker than the one it has failed on.
         failed = {"failed_on": sorted(failed_lately(session, worker.id))}
@@ -149,8 +151,8 @@ def _any(leaves: bool) -> Select[int]:
 
 
 @cache
-def _that_one() -> Select[int]:
-    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves=False), Job.id == bindparam("job_id")))
+def _that_one(leaves: bool) -> Select[int]:
+    return _locked(select(Job.id).where(*IS_WELCOME, *_wanted(leaves), Job.id == bindparam("job_id")))
 
 
 @cache
