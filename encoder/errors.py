@@ -14,10 +14,13 @@ from __future__ import annotations
 
 
 class MediaError(Exception):
-    """`code` is stable for machines, `public_message` may be shown to a person, `detail` is for the log."""
+    """`code` is stable for machines, `public_message` may be shown to a person, `detail` is for the log. A final one
+    would come again the same way; a blameless one is nobody's fault and costs no attempt.
+    """
 
     code = "media_error"
     is_final = False
+    is_blameless = False
 
     def __init__(self, public_message: str, *, code: str | None = None, detail: str = "") -> None:
         super().__init__(public_message)
@@ -54,3 +57,4 @@ class OutputInvalid(MediaError):
 
 class StorageFull(MediaError):
     code = "storage_full"
+    is_blameless = True

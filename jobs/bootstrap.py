@@ -11,13 +11,14 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .contract import Coordinator, Dismissed, Slot, WorkerInfo
 from .devices import AtOnce, Devices
+from .leftovers import FILMS, is_abandoned
 from .periodic import LATE_S, Chore, Take, run_chores
 from .queues import CHORES, labels_of, listened_to
 from .runner import Tools
@@ -60,7 +61,7 @@ def run_local_worker(app: Flask, name: str | None = None) -> None:
     with _only_one(host.folder / f"{name}.lock"):
         devices = Devices()
         hears = Hears(inboxes(_link_for_rq(app), devices, name), polls=config.job_queue_mode != "redis")
-        _work(host, LocalCoordinator(app), bell, threading.Event(), devices, hears)
+        _work(host, LocalCoordinator(app, sends_beside=True), bell, threading.Event(), devices, hears)
 
 
 def work_for(api_url: str | None) -> str | None:
@@ -99,7 +100,7 @@ def run_remote_worker(config: Settings) -> None:
         _only_one(host.folder / f"{name}.lock"),
         closing(Api(config.worker_api_url, config.worker_api_key)) as api,
     ):
-        films = host.work_root / "films"
+        films = host.work_root / FILMS
         reserve_bytes = config.storage_reserve_bytes
         sources = Sources(films, config.worker_cache_size, leaving, reserve_bytes=reserve_bytes)
         coordinator = HttpCoordinator(api, sources, films, leaving, sends_beside=True)
@@ -159,7 +160,8 @@ def _work(
         at_once=AtOnce(None if config.parallel_qualities_auto else config.parallel_qualities),
         reserve_bytes=reserve_bytes,
     )
-    _clear(tools.work_root)
+    tools.leftovers.gather()  # nobody else uses this name, see _only_one
+    _forget_abandoned(host.folder)
     worker = Worker(
         info,
         coordinator,
@@ -178,7 +180,8 @@ def _work(
     )
     test.start()  # takes seconds where there is a GPU; work begins on the CPU meanwhile
     worker.run()
-    shutil.rmtree(tools.work_root, ignore_errors=True)
+    if worker.dismissal is not None or not tools.leftovers.headings():
+        shutil.rmtree(tools.work_root, ignore_errors=True)
     if worker.dismissal is not None:
         raise worker.dismissal
 
@@ -332,11 +335,13 @@ def _only_one(path: Path) -> Iterator[IO[str]]:
         yield handle
 
 
-def _clear(work_root: Path) -> None:
-    """Scratch of a killed predecessor; nobody else uses this name, see _only_one."""
-
-    shutil.rmtree(work_root, ignore_errors=True)
-    work_root.mkdir(parents=True)
+def _forget_abandoned(folder: Path) -> None:
+    """In containers each start may have another name: what the others left is nobody's."""
+    for lock in folder.glob("*.lock"):
+        scratch = lock.with_suffix("")
+        with suppress(AlreadyRunning, OSError), _only_one(lock):
+            if is_abandoned(scratch):
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _stop_on_signal(stop: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ A cancelled job is a lost lease: nobody waits for it, and its worker drops it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -143,6 +143,11 @@ class OpenedSource(Protocol):
     def address(self) -> Origin: ...
 
     @property
+    def state(self) -> str:
+        """Changes with its bytes: two readings of one state are of the same file."""
+        ...
+
+    @property
     def waited_s(self) -> float:
         """How long ffmpeg has been waiting for bytes of it by now; 0 while it has enough."""
         ...
@@ -150,17 +155,6 @@ class OpenedSource(Protocol):
     def check(self) -> None:
         """Raises what is wrong with it: LeaseLost, Unavailable, SourceUnreadable, StorageFull, OSError."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class SourceOnDisk:
-    """A file beside the worker: there is nothing to wait for."""
-
-    address: Path
-    waited_s: float = 0.0
-
-    def check(self) -> None:
-        return
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +185,9 @@ class Coordinator(Protocol):
     """
 
     def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
-        """The most wanted job this slot can take, or that one job; None when there is none or it may not be taken."""
+        """The most wanted job this slot can take, or that one job; None when there is none or it may not be taken. A
+        lease on that one job that this worker's former self held, or that ran out in its hands, is lost first.
+        """
         ...
 
     def open_source(self, claim: Claim) -> OpenedSource: ...
@@ -202,10 +198,13 @@ class Coordinator(Protocol):
 
     def renew(self, claim: Claim, progress: JobProgress | None) -> Orders: ...
 
-    def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
-        """Hand in one segment; False when it was in already. The file is the coordinator's afterwards. `init`, the
-        header it needs in CMAF, stays the worker's: the next segment needs it too. A coordinator that sends segments
-        in the background may report what became of them with the next call about the same job.
+    def checkpoint(
+        self, claim: Claim, segment: Segment, file: Path, init: Path | None = None, *, waits: bool = False
+    ) -> bool:
+        """Hand in one segment; False when it was in already. The file is the coordinator's afterwards: it is gone once
+        the segment is in. `init`, the header it needs in CMAF, stays the worker's: the next segment needs it too. A
+        coordinator that sends segments in the background may report what became of them with the next call about the
+        same job, unless the caller waits for that.
         """
         ...
 
@@ -223,8 +222,14 @@ class Coordinator(Protocol):
 
     def release(self, claim: Claim) -> None: ...
 
-    def greet(self, worker: WorkerInfo) -> None:
-        """The worker starts (again): leases its former self held are lost."""
+    def drop(self, claim: Claim) -> None:
+        """The lease is lost, as far as the worker knows: forget what is kept for it here. Tells nobody."""
+        ...
+
+    def greet(self, worker: WorkerInfo, keeps: Collection[int] = ()) -> None:
+        """The worker starts (again): leases its former self held are lost, but for the jobs `keeps`. Those it asks
+        for by their numbers, see `claim`.
+        """
         ...
 
     def beat(self, worker: WorkerInfo) -> None:

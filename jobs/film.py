@@ -56,6 +56,10 @@ class Reading:
         self.is_closed = False
 
     @property
+    def state(self) -> str:
+        return self.film.etag
+
+    @property
     def waited_s(self) -> float:
         return self.film.waited_s(self)
 

@@ -19,6 +19,7 @@ import httpx2
 from encoder.errors import SourceUnreadable, StorageFull
 
 from .contract import CoordinatorError, Dismissed, Incomplete, LeaseLost, Refused, Unavailable
+from .source_state import SourceReplaced
 from .wire import KEY_HEADER, LeaseCode
 
 logger = logging.getLogger(__name__)
@@ -213,6 +214,8 @@ def _refusal(answer: Answer) -> Exception:
     match answer.status_code, code:
         case 409, LeaseCode.DIFFERS:
             return Differs(words)
+        case 409, LeaseCode.REPLACED:
+            return SourceReplaced()
         case (409, _) | (403, LeaseCode.NOT_YOURS):
             return LeaseLost(words or "the server gave the job to somebody else")
         case 403, LeaseCode.DISABLED:

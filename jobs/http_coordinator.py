@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
@@ -26,7 +26,6 @@ from .contract import (
     JobProgress,
     LeaseLost,
     Orders,
-    Refused,
     Report,
     SegmentFile,
     Slot,
@@ -36,7 +35,7 @@ from .contract import (
 from .film import Reading
 from .http_client import Answer, Api, Differs, Disabled
 from .lease import RENEWALS_PER_LEASE
-from .outbox import MOST_BYTES, Outbox
+from .outbox import MOST_BYTES, Outboxes, send_wanted
 from .source_line import HttpSourceLine
 from .sources import Sources
 from .wire import (
@@ -81,8 +80,7 @@ class HttpCoordinator:
         self._leaving = leaving
         self._line = HttpSourceLine(api, self._guard, leaving)
         self._sends_beside = sends_beside
-        self._outbox_bytes = outbox_bytes
-        self._outboxes: dict[str, Outbox] = {}
+        self._outboxes = Outboxes(most_bytes=outbox_bytes)
         self._at_work: set[str] = set()  # tokens
         self._said: Mapping[str, object] | None = None  # facts the server knows
         self._tokens: dict[int, str] = {}  # thread -> token of a claim whose answer was not heard
@@ -96,9 +94,10 @@ class HttpCoordinator:
 
     # --- the worker -----------------------------------------------------------------------------------------
 
-    def greet(self, worker: WorkerInfo) -> None:
+    def greet(self, worker: WorkerInfo, keeps: Collection[int] = ()) -> None:
         """Raises Dismissed when the server does not want this worker, or not this version of it."""
-        answer = self._api.post(f"{ROOT}/greet", {"facts": worker.facts, "code_version": VERSION})
+        body = {"facts": worker.facts, "code_version": VERSION, "keeps": sorted(keeps)}
+        answer = self._api.post(f"{ROOT}/greet", body)
         self._said = worker.facts
         _require_version(answer)
 
@@ -140,8 +139,7 @@ class HttpCoordinator:
         return Orders(**answer)
 
     def finish(self, claim: Claim, report: Report = NOTHING_TO_REPORT) -> None:
-        if (outbox := self._outboxes.get(claim.token)) is not None:
-            outbox.flush()
+        self._outboxes.flush(claim)
         self._post(claim, "finish", asdict(report), patience_s=claim.lease_s, silence_s=PUBLISHING_S)
         self._end(claim)
 
@@ -152,14 +150,7 @@ class HttpCoordinator:
         self._leave(claim, "release", {})
 
     def _leave(self, claim: Claim, verb: str, body: dict[str, Any]) -> None:
-        """What is finished is handed in first; whatever is wrong with that, the job is given back."""
-        try:
-            if (outbox := self._outboxes.get(claim.token)) is not None:
-                outbox.flush()
-        except Exception:
-            logger.warning(
-                "a finished segment was not handed in", exc_info=True, extra={"job_id": claim.job_id}
-            )
+        self._outboxes.flush_anyhow(claim)
         try:
             self._post(claim, verb, body, patience_s=GOODBYE_PATIENCE_S)
         except (LeaseLost, Unavailable):
@@ -167,10 +158,12 @@ class HttpCoordinator:
         finally:
             self._end(claim)
 
+    def drop(self, claim: Claim) -> None:
+        self._end(claim)
+
     def _end(self, claim: Claim) -> None:
         self._at_work.discard(claim.token)
-        if (outbox := self._outboxes.pop(claim.token, None)) is not None:
-            outbox.abandon()
+        self._outboxes.drop(claim)
         shutil.rmtree(self._segments_of(claim), ignore_errors=True)
         self._sources.let_go(claim)
 
@@ -203,27 +196,21 @@ class HttpCoordinator:
             init.write_bytes(self._get(claim, f"{what}/init").content)
         return SegmentFile(path, init)
 
-    def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
+    def checkpoint(
+        self, claim: Claim, segment: Segment, file: Path, init: Path | None = None, *, waits: bool = False
+    ) -> bool:
         """With `sends_beside` always True: what became of it comes with a later call."""
-        if not self._sends_beside:
+
+        def send() -> bool:
             return self._send_segment(claim, segment, file, init)
-        outbox = self._outboxes.setdefault(
-            claim.token, Outbox(f"outbox-{claim.job_id}", most_bytes=self._outbox_bytes)
-        )
-        outbox.put(lambda: self._send_wanted(claim, segment, file, init), segment.size_bytes)
+
+        if waits or not self._sends_beside:
+            return send()
+        self._outboxes.put(claim, lambda: send_wanted(self, claim, segment, send), segment.size_bytes)
         return True
 
     def is_behind(self, claim: Claim) -> bool:
-        outbox = self._outboxes.get(claim.token)
-        return outbox is not None and outbox.is_full()
-
-    def _send_wanted(self, claim: Claim, segment: Segment, file: Path, init: Path | None) -> None:
-        """A part that a viewer's demand gave to another job meanwhile is not missed here."""
-        try:
-            self._send_segment(claim, segment, file, init)
-        except Refused:
-            if segment.index < self.renew(claim, None).end_segment:
-                raise
+        return self._outboxes.is_full(claim)
 
     def _send_segment(self, claim: Claim, segment: Segment, file: Path, init: Path | None) -> bool:
         parts = [file] if init is None else [init, file]

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
+
+from encoder.model import Segment
+
+from .contract import Claim, Coordinator, Refused
+
+logger = logging.getLogger(__name__)
 
 WAIT_S = 0.2
 MOST_BYTES = 64 << 20  # a minute of a ladder up to 1080p
@@ -85,3 +92,45 @@ class Outbox:
     def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+class Outboxes:
+    """One coordinator's: an outbox for each lease. See Outbox."""
+
+    def __init__(self, *, at_once: int = 2, most_bytes: int = MOST_BYTES) -> None:
+        self._at_once = at_once
+        self._most_bytes = most_bytes
+        self._of: dict[str, Outbox] = {}  # by token
+
+    def put(self, claim: Claim, send: Callable[[], object], size_bytes: int) -> None:
+        made = Outbox(f"outbox-{claim.job_id}", at_once=self._at_once, most_bytes=self._most_bytes)
+        self._of.setdefault(claim.token, made).put(send, size_bytes)
+
+    def is_full(self, claim: Claim) -> bool:
+        outbox = self._of.get(claim.token)
+        return outbox is not None and outbox.is_full()
+
+    def flush(self, claim: Claim) -> None:
+        if (outbox := self._of.get(claim.token)) is not None:
+            outbox.flush()
+
+    def flush_anyhow(self, claim: Claim) -> None:
+        """Before a job is given back: whatever is wrong with what is finished, it is given back all the same."""
+        try:
+            self.flush(claim)
+        except Exception:
+            facts = {"job_id": claim.job_id}
+            logger.warning("a finished segment was not handed in", exc_info=True, extra=facts)
+
+    def drop(self, claim: Claim) -> None:
+        if (outbox := self._of.pop(claim.token, None)) is not None:
+            outbox.abandon()
+
+
+def send_wanted(line: Coordinator, claim: Claim, segment: Segment, send: Callable[[], object]) -> None:
+    """A part that a viewer's demand gave to another job meanwhile is not missed here."""
+    try:
+        send()
+    except Refused:
+        if segment.index < line.renew(claim, None).end_segment:
+            raise

@@ -27,6 +27,7 @@ from .devices import AUTO, AtOnce, Devices
 from .kinds import encode, stills
 from .layout import AUDIO, COPY, ENCODE, POSTER, STORYBOARD
 from .lease import Lease
+from .leftovers import Leftovers, hand_in_leftovers
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,10 @@ class Tools:
     wall_min_s: float = 300
     wall_max_s: float = 14_400
     reserve_bytes: int = 0
+
+    @property
+    def leftovers(self) -> Leftovers:
+        return Leftovers(self.work_root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,13 @@ KINDS: dict[str, Callable[[Bench], Report | None]] = {
 def run_claim(
     claim: Claim, coordinator: Coordinator, tools: Tools, drain: threading.Event, *, nice: int = 0
 ) -> None:
-    """Carry out one claim to its end and say how it ended. Leaves no file behind. Never raises for a failed job.
+    """Carry out one claim to its end and say how it ended. Never raises for a failed job. Leaves no file behind, but
+    for finished segments that nobody could take.
 
     1. work in a directory named after the lease token, so that no two attempts ever share one
-    2. finished -> finish; going away -> release; failed -> fail, and the coordinator decides what next
-    3. lease lost -> nothing: whoever has it now decides
+    2. what an earlier attempt finished here and could not hand in goes first
+    3. finished -> finish; going away -> release; failed -> fail, and the coordinator decides what next
+    4. lease lost -> nothing: whoever has it now decides
     """
     work_dir = tools.work_root / f"job-{claim.job_id}-{claim.token[:12]}"
     facts = {"action": "job", "job_id": claim.job_id, "video_id": claim.video_id, "kind": claim.kind}
@@ -85,10 +92,12 @@ def run_claim(
         _require_room(tools)
         work_dir.mkdir(parents=True)
         with Lease(claim, coordinator, drain) as lease:
-            bench = Bench(claim, coordinator, lease, tools, work_dir, limits_of(claim, tools, nice))
+            limits = limits_of(claim, tools, nice)
+            bench = hand_in_leftovers(Bench(claim, coordinator, lease, tools, work_dir, limits))
             coordinator.finish(claim, KINDS[claim.kind](bench) or Report())
         logger.info("job finished", extra=facts)
     except LeaseLost:
+        coordinator.drop(claim)
         logger.warning("lease lost, job dropped", extra=facts)
     except Drained:
         coordinator.release(claim)
@@ -101,13 +110,19 @@ def run_claim(
         logger.warning("job failed: %s", failure.message, exc_info=error, extra=facts)
         coordinator.fail(claim, failure)
     finally:
-        shutil.rmtree(work_dir, ignore_errors=True)
+        tools.leftovers.keep(work_dir)
 
 
 def _require_room(tools: Tools) -> None:
     tools.work_root.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(tools.work_root).free < tools.reserve_bytes:
+    if not _has_room(tools):
+        tools.leftovers.forget_all()
+    if not _has_room(tools):
         raise StorageFull("The disk of the worker is full. Everything finished so far is kept.")
+
+
+def _has_room(tools: Tools) -> bool:
+    return shutil.disk_usage(tools.work_root).free >= tools.reserve_bytes
 
 
 def limits_of(claim: Claim, tools: Tools, nice: int) -> Limits:
@@ -122,9 +137,7 @@ def limits_of(claim: Claim, tools: Tools, nice: int) -> Limits:
 def failure_from(error: Exception) -> Failure:
     """What an exception means for the job."""
     if isinstance(error, MediaError):
-        detail = error.detail
-        blameless = isinstance(error, StorageFull)
-        return Failure(error.code, error.public_message, detail, error.is_final, blameless)
+        return Failure(error.code, error.public_message, error.detail, error.is_final, error.is_blameless)
     if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
         return Failure(
             StorageFull.code, "The disk is full. Everything finished so far is kept.", is_blameless=True

@@ -13,7 +13,8 @@ from encoder.errors import SourceUnreadable
 from .blocks import BLOCK_BYTES
 from .contract import Claim, Drained, Unavailable
 from .http_client import Answer, Api
-from .sources import Head, SourceChanged
+from .source_state import SourceChanged
+from .sources import Head
 from .wire import ROOT, TOKEN_HEADER, LeaseCode
 
 A_RANGE, UNCHANGED, NOT_THERE = 206, 304, 416

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
-from encoder.errors import SourceUnreadable, StorageFull
+from encoder.errors import StorageFull
 
 from .blocks import BLOCK_BYTES, BlockFile
 from .contract import Claim, Drained
 from .film import RUN, Film, Reading
 from .film_server import FilmServer
+from .source_state import SourceChanged
 
 logger = logging.getLogger(__name__)
 
@@ -27,17 +28,6 @@ TURN_S = 0.2
 RUN_BYTES = RUN * BLOCK_BYTES
 SHED_BYTES = 8 * RUN_BYTES  # so that room is not made for every request
 NO_ROOM = "The disk of the worker is too full for this film. Everything finished is kept."
-CHANGED = (
-    "The source file on the site was changed while this film was made from it. Nothing of the changed file was used. "
-    "Upload the film again."
-)
-
-
-class SourceChanged(SourceUnreadable):
-    code = "source_changed"
-
-    def __init__(self) -> None:
-        super().__init__(CHANGED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,10 +24,10 @@ from .contract import (
     Report,
     SegmentFile,
     Slot,
-    SourceOnDisk,
     WorkerInfo,
 )
 from .layout import ESSENTIAL, JobDraft, draft_jobs
+from .source_state import SourceOnDisk
 from .states import IllegalMove, JobState, Move, sources_of, target_of
 
 LEASE_S = 120.0
@@ -54,6 +54,7 @@ class MemoryJob:
     state: JobState = JobState.QUEUED
     token: str | None = None
     worker_id: str = ""
+    is_formers: bool = False  # leased to its worker before that started again
     expires_at: float = 0.0
     not_before: float = 0.0
     attempts_used: int = 0
@@ -90,18 +91,22 @@ class MemoryCoordinator:
     def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
         with self._lock:
             self._sweep()
+            for job in self.jobs:
+                is_its = job.state is JobState.LEASED and job.worker_id == worker.id
+                if job.id == job_id and is_its and job.is_formers and self._suits(job, slot):
+                    self._lose(job)
             fitting = [job for job in self.jobs if self._fits(job, slot) and job_id in (None, job.id)]
             if not fitting:
                 return None
             job = min(fitting, key=lambda job: (job.draft.rank, job.id))
             self._move(job, Move.CLAIM)
-            job.token, job.worker_id = f"token-{next(self._numbers)}", worker.id
+            job.token, job.worker_id, job.is_formers = f"token-{next(self._numbers)}", worker.id, False
             job.expires_at, job.handed_in = self.clock() + self.lease_s, 0
             return self._claim_of(job)
 
     def open_source(self, claim: Claim) -> SourceOnDisk:
         self._held(claim)
-        return SourceOnDisk(self.source)
+        return SourceOnDisk.at(self.source)
 
     def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
         self._held(claim)
@@ -113,7 +118,9 @@ class MemoryCoordinator:
             job.progress = progress or job.progress
             return Orders(self.lease_s, job.chunk.end)
 
-    def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
+    def checkpoint(
+        self, claim: Claim, segment: Segment, file: Path, init: Path | None = None, *, waits: bool = False
+    ) -> bool:
         with self._lock:
             job = self._held(claim)
             if segment.rendition not in job.draft.renditions or segment.index not in range(
@@ -159,12 +166,17 @@ class MemoryCoordinator:
             if (job := self._holder(claim)) is not None:
                 self._move(job, Move.RELEASE)
 
-    def greet(self, worker: WorkerInfo) -> None:
+    def drop(self, claim: Claim) -> None:
+        """Nothing is kept for it."""
+
+    def greet(self, worker: WorkerInfo, keeps: Collection[int] = ()) -> None:
         with self._lock:
             self.workers[worker.id] = "here"
             for job in self.jobs:
                 if job.state is JobState.LEASED and job.worker_id == worker.id:
-                    self._lose(job)
+                    job.is_formers = True
+                    if job.id not in keeps:
+                        self._lose(job)
 
     def beat(self, worker: WorkerInfo) -> None:
         self.workers[worker.id] = "here"
@@ -179,12 +191,11 @@ class MemoryCoordinator:
             job.chunk = Chunk(job.chunk.first, end)
 
     def _fits(self, job: MemoryJob, slot: Slot) -> bool:
-        return (
-            job.state is JobState.QUEUED
-            and job.draft.kind in slot.kinds
-            and slot.min_rank <= job.draft.rank <= slot.max_rank
-            and job.not_before <= self.clock()
-        )
+        is_ready = job.state is JobState.QUEUED and job.not_before <= self.clock()
+        return is_ready and self._suits(job, slot)
+
+    def _suits(self, job: MemoryJob, slot: Slot) -> bool:
+        return job.draft.kind in slot.kinds and slot.min_rank <= job.draft.rank <= slot.max_rank
 
     def _claim_of(self, job: MemoryJob) -> Claim:
         wanted = {(name, index) for name in job.draft.renditions for index in job.chunk}

@@ -38,6 +38,7 @@ class LeaseCode:
     CHECKSUM = "wrong_checksum"
     LENGTH = "wrong_length"
     NO_SOURCE = "source_missing"
+    REPLACED = "source_replaced"
 
 
 def speaks_our_version(code_version: str | None) -> bool:

@@ -109,6 +109,7 @@ class Worker:
         self._polls = polls
         self._drain = leaving or threading.Event()
         self._is_away = False
+        self._asked: set[tuple[Slot, str]] = set()  # (slot, folder of leftovers) whose job was asked for
         self.dismissal: Dismissed | None = None
 
     def run(self) -> None:
@@ -121,12 +122,15 @@ class Worker:
             thread.start()
         while not self._drain.wait(self._heartbeat_s):
             self._attempt(lambda: self._coordinator.beat(self._info))
+            self._tools.leftovers.tidy()
         for thread in threads:
             thread.join()
+        self._forget_unwanted()
         self._attempt(lambda: self._coordinator.farewell(self._info))
 
     def _greet(self) -> bool:
-        self._coordinator.greet(self._info)
+        keeps = {heading.job_id for heading in self._tools.leftovers.headings().values()}
+        self._coordinator.greet(self._info, keeps)
         return True
 
     def stop(self) -> None:
@@ -152,14 +156,31 @@ class Worker:
     def _turn(self, slot: Slot, inbox: Inbox | None) -> bool:
         """One job, or else a while of listening."""
         heard = self._bell.heard()
-        if not (self._polls and self._once(slot)):
+        if not self._take_up(slot) and not (self._polls and self._once(slot)):
             self._listen(heard, inbox)
         return True
 
-    def _once(self, slot: Slot) -> bool:
+    def _take_up(self, slot: Slot) -> bool:
+        """A job of which finished segments lie here goes before any other. Each is asked for once by each slot."""
+        for name, heading in self._tools.leftovers.headings().items():
+            if heading.kind in slot.kinds and (slot, name) not in self._asked:
+                is_here = self._once(slot, heading.job_id)
+                self._asked.add((slot, name))
+                if is_here:
+                    return True
+        return False
+
+    def _forget_unwanted(self) -> None:
+        """Leftovers of jobs that no slot was given: somebody else has them, or nobody wants them any more."""
+        for name, heading in self._tools.leftovers.headings().items():
+            slots = [slot for slot in self._slots if heading.kind in slot.kinds]
+            if all((slot, name) in self._asked for slot in slots):
+                self._tools.leftovers.forget(name)
+
+    def _once(self, slot: Slot, job_id: int | None = None) -> bool:
         if self._drain.is_set():
             return False
-        claim = self._coordinator.claim(self._info, slot)
+        claim = self._coordinator.claim(self._info, slot, job_id)
         if claim is None:
             return False
         run_claim(claim, self._coordinator, self._tools, self._drain, nice=slot.nice)

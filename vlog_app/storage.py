@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from jobs.durable import fsync_dir as fsync_dir
+from jobs.durable import fsync_file as fsync_file
+
 MARKER = ".vlog-storage"
 OWNER_ONLY = 0o700
 NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
@@ -156,24 +159,6 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         fsync_dir(path.parent)
-
-
-def fsync_file(path: Path) -> None:
-    """The bytes of a finished file survive a power cut."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def fsync_dir(folder: Path) -> None:
-    """Names made or removed in `folder` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def free_bytes(path: Path) -> int:

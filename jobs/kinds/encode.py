@@ -20,6 +20,7 @@ from encoder.process import Process
 from encoder.segments import FRAME_COUNT, closed_segments, init_beside, measure
 
 from ..contract import Claim, Drained, JobProgress, OpenedSource, Refused, Report
+from ..journal import Heading, Journal
 from ..pace import keep_pace, run_to_end
 
 if TYPE_CHECKING:
@@ -199,11 +200,13 @@ class _Harvest:
     next: dict[str, int]
     device: str = CPU.id
     first: dict[str, int] = field(init=False)
+    journal: Journal = field(init=False)
     taken_bytes: int = 0
     _drain_marks: dict[str, int] | None = None
 
     def __post_init__(self) -> None:
         self.first = dict(self.next)
+        self.journal = Journal(self.bench.work_dir, Heading.of(self.bench.claim, self.source.state))
 
     @property
     def plan(self) -> EncodePlan:
@@ -282,6 +285,7 @@ class _Harvest:
 
     def _hand_in(self, segment: Segment, path: Path) -> bool:
         init = init_beside(self.bench.work_dir, self.plan, segment.rendition)
+        self.journal.note(segment, path, init)
         try:
             self.bench.coordinator.checkpoint(self.bench.claim, segment, path, init)
         except Refused:

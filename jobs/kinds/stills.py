@@ -23,8 +23,9 @@ from encoder.stills import (
     write_rung,
 )
 
-from ..contract import OpenedSource, SourceOnDisk
+from ..contract import OpenedSource
 from ..pace import run_to_end
+from ..source_state import SourceOnDisk
 from .covers import make_sound_poster
 
 if TYPE_CHECKING:

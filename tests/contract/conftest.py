@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -126,7 +126,7 @@ def http_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World
 
 
 def planned_video() -> tuple[Video, EncodePlan]:
-    video = make_video(source=make_source(seconds=FILM_S))
+    video = make_video(source=replace(make_source(seconds=FILM_S), size_bytes=len(b"film")))
     source = settings().storage_path / video.source_path
     source.parent.mkdir(exist_ok=True)
     source.write_bytes(b"film")

@@ -200,6 +200,33 @@ def test_a_worker_that_comes_back_frees_nothing_of_others(world: World) -> None:
     assert world.coordinator.claim(CELLAR, SOUND) is None
 
 
+def test_a_job_that_a_worker_keeps_waits_for_it_when_it_comes_back(world: World) -> None:
+    held = must(world.coordinator.claim(ATLAS, SOUND))
+    world.pass_time(1)
+    world.coordinator.greet(ATLAS, {held.job_id})
+    assert world.coordinator.claim(ATLAS, ENCODES, held.job_id) is None
+    assert world.coordinator.claim(CELLAR, SOUND) is None
+    again = must(world.coordinator.claim(ATLAS, SOUND, held.job_id))
+    assert (again.job_id, again.token == held.token) == (held.job_id, False)
+    with pytest.raises(LeaseLost):
+        world.coordinator.renew(held, None)
+
+
+def test_a_job_that_a_worker_has_at_hand_is_not_given_to_it_again(world: World) -> None:
+    world.coordinator.greet(ATLAS)
+    world.pass_time(1)
+    held = must(world.coordinator.claim(ATLAS, SOUND))
+    assert world.coordinator.claim(ATLAS, SOUND, held.job_id) is None
+    world.coordinator.renew(held, None)
+
+
+def test_a_worker_that_asks_for_a_job_of_another_gets_nothing(world: World) -> None:
+    held = must(world.coordinator.claim(ATLAS, SOUND))
+    world.coordinator.greet(CELLAR, {held.job_id})
+    assert world.coordinator.claim(CELLAR, SOUND, held.job_id) is None
+    world.coordinator.renew(held, None)
+
+
 def test_a_shortened_job_ends_where_it_is_told(world: World, tmp_path: Path) -> None:
     for _ in range(2):  # the first chunk, lowest rung and the others
         claim = must(world.coordinator.claim(ATLAS, ENCODES))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -97,8 +97,8 @@ class Switchboard(Coordinator):
             self._apis.append(api)
         return self._lines[worker.id]
 
-    def claim(self, worker: WorkerInfo, slot: Slot) -> Claim | None:
-        claim = self.line_of(worker).claim(worker, slot)
+    def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
+        claim = self.line_of(worker).claim(worker, slot, job_id)
         if claim is not None:
             self._holders[claim.token] = self.line_of(worker)
         return claim
@@ -112,8 +112,10 @@ class Switchboard(Coordinator):
     def renew(self, claim: Claim, progress: JobProgress | None) -> Orders:
         return self._holders[claim.token].renew(claim, progress)
 
-    def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
-        return self._holders[claim.token].checkpoint(claim, segment, file, init)
+    def checkpoint(
+        self, claim: Claim, segment: Segment, file: Path, init: Path | None = None, *, waits: bool = False
+    ) -> bool:
+        return self._holders[claim.token].checkpoint(claim, segment, file, init, waits=waits)
 
     def is_behind(self, claim: Claim) -> bool:
         return self._holders[claim.token].is_behind(claim)
@@ -130,8 +132,11 @@ class Switchboard(Coordinator):
     def release(self, claim: Claim) -> None:
         self._holders[claim.token].release(claim)
 
-    def greet(self, worker: WorkerInfo) -> None:
-        self.line_of(worker).greet(worker)
+    def drop(self, claim: Claim) -> None:
+        self._holders[claim.token].drop(claim)
+
+    def greet(self, worker: WorkerInfo, keeps: Collection[int] = ()) -> None:
+        self.line_of(worker).greet(worker, keeps)
 
     def beat(self, worker: WorkerInfo) -> None:
         self.line_of(worker).beat(worker)

@@ -26,16 +26,14 @@ from tests.provision.site import Site, end_site, running_site, start_again
 SHORT_LEASE_S, LEASE_S = 8.0, 60.0
 CALM_S = (0.3, 1.5)  # between two faults, at random
 HANG_S = (2.0, 4.0)
-HAND_IN_S = 6.0
+WAIT_S = (1.0, 3.0)  # for finished segments to pile up
 WORK_S = 20.0  # until the next film has come in
 WEB = ("admin", "admin", "public", "worker-api")  # uploads go to the admin site
 PATIENCE_S = 60.0
 
 
-COSTLY = ("ffmpeg", "worker", "sleep", "remote", "supervisor")  # what ends an encoder
-#: An encoder goes on meanwhile, and what it makes waits to be handed in. Who dies then as well loses that: up to eight
-#: segments of a remote worker. Here each death is to be counted by itself.
-OUTAGES = ("postmaster", "cluster", "hang", "cut", "web", "web_worker", "redis")
+#: What ends an encoder.
+COSTLY = ("ffmpeg", "worker", "sleep", "remote", "supervisor", "hung_worker", "cut_remote")
 
 
 @dataclass
@@ -51,16 +49,12 @@ class Place:
     line: Line | None = None
     remote: subprocess.Popen[bytes] | None = None
     webs: Iterator[str] = field(default_factory=lambda: itertools.cycle(WEB))
-    last: str = ""
     done: Counter[str] = field(default_factory=Counter)
     logs: list[Path] = field(default_factory=list)
 
     def strike(self, fault: str) -> None:
         """One fault, at a random moment. Comes back when what died is there again, or about to be."""
         time.sleep(self.dice.uniform(*CALM_S))
-        if self.last in OUTAGES and fault in COSTLY:
-            time.sleep(HAND_IN_S)
-        self.last = fault
         if getattr(self, f"_{fault}")() is not False:
             self.done[fault] += 1
 
@@ -97,10 +91,27 @@ class Place:
         self.remote = self._start_remote()
 
     def _cut(self) -> None:
+        with self._no_line():
+            time.sleep(self.dice.uniform(0.2, 1.0))
+
+    def _cut_remote(self) -> None:
+        """What it has finished waits, and then it dies."""
+        with self._no_line():
+            time.sleep(self.dice.uniform(*WAIT_S))
+            self._remote()
+
+    @contextmanager
+    def _no_line(self) -> Iterator[None]:
         assert self.line is not None
         self.line.cut()
-        time.sleep(self.dice.uniform(0.2, 1.0))
+        yield
         self.line.heal()
+
+    def _hung_worker(self) -> None:
+        """The same for the local one and the database."""
+        with self._no_answers():
+            time.sleep(self.dice.uniform(*WAIT_S))
+            self._worker()
 
     # --- the site
 
@@ -148,9 +159,14 @@ class Place:
         self.postgres.start()
 
     def _hang(self) -> None:
+        with self._no_answers():
+            time.sleep(self.dice.uniform(*HANG_S))
+
+    @contextmanager
+    def _no_answers(self) -> Iterator[None]:
         assert self.postgres is not None
         self.postgres.halt()
-        time.sleep(self.dice.uniform(*HANG_S))
+        yield
         self.postgres.go_on()
 
     # --- help

@@ -44,9 +44,16 @@ def newest(model: Any) -> Any:
 
 
 def begun_since(moment: datetime) -> list[Attempt]:
+    return attempts(Attempt.started_at >= moment)
+
+
+def begun_before(moment: datetime) -> list[Attempt]:
+    return attempts(Attempt.started_at < moment)
+
+
+def attempts(which: Any) -> list[Attempt]:
     db.session.rollback()
-    query = db.select(Attempt).where(Attempt.started_at >= moment).order_by(Attempt.id)
-    return list(db.session.scalars(query))
+    return list(db.session.scalars(db.select(Attempt).where(which).order_by(Attempt.id)))
 
 
 def leased() -> int:
@@ -88,9 +95,8 @@ def die_and_come_back(start: Callable[[], subprocess.Popen[bytes]]) -> None:
     took_s = (begun[0].started_at - back_at).total_seconds()
     logger.info("back at work after %.2f s", took_s)
     assert took_s < SOON_S
-    left = db.session.scalars(db.select(Attempt).where(Attempt.started_at < back_at)).all()
-    assert {attempt.outcome for attempt in left} <= {"finished", "lost"}
-    lost = {attempt.job_id for attempt in left if attempt.outcome == "lost"}
+    wait_until(lambda: {attempt.outcome for attempt in begun_before(back_at)} <= {"finished", "lost"})
+    lost = {attempt.job_id for attempt in begun_before(back_at) if attempt.outcome == "lost"}
     assert lost & {attempt.job_id for attempt in begun}
     stop(again)
 

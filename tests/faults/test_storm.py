@@ -82,7 +82,7 @@ def test_many_deaths_of_everything_on_postgresql_with_redis(
     film: Path, cluster: Cluster, own_redis: Redis, folder: Path, ffmpeg_path: str
 ) -> None:
     dice = random.Random(SEED + 1)
-    faults = (*DATABASE, *PROGRAMS, "sleep", "remote", "cut", "redis")
+    faults = (*DATABASE, *PROGRAMS, "sleep", "remote", "cut", "redis", "cut_remote", "hung_worker")
     with (
         cluster.postgres.database() as url,
         place_of(
@@ -98,7 +98,7 @@ def test_many_deaths_of_everything_on_the_embedded_database(
     film: Path, folder: Path, ffmpeg_path: str
 ) -> None:
     dice = random.Random(SEED + 2)
-    faults = (*PROGRAMS, "sleep", "remote", "cut")
+    faults = (*PROGRAMS, "sleep", "remote", "cut", "cut_remote")
     with place_of(folder, dice, has_remote=True, lease_s=SHORT_LEASE_S) as place:
         weather(place, film, plan_storm(dice, faults, MANY), ffmpeg_path)
 

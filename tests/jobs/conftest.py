@@ -44,6 +44,7 @@ def plan() -> EncodePlan:
 def coordinator(plan: EncodePlan, tmp_path: Path) -> Moody:
     folder = tmp_path / "media"
     folder.mkdir()
+    (tmp_path / "x.mp4").touch()
     return Moody(plan, tmp_path / "x.mp4", folder)
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from jobs.blocks import BLOCK_BYTES
 from jobs.contract import Claim, LeaseLost, Unavailable
-from jobs.sources import Head, SourceChanged
+from jobs.source_state import SourceChanged
+from jobs.sources import Head
 
 PIECE = 50_000
 

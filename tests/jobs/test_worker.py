@@ -6,14 +6,17 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from encoder.model import Segment
 from jobs.bootstrap import BELL_FILE, bell_for
 from jobs.contract import Claim, Failure, Slot, Unavailable, WorkerInfo
+from jobs.journal import Heading, Journal
 from jobs.layout import AUDIO, ENCODE, POSTER
 from jobs.queues import Heard
 from jobs.runner import Tools
@@ -142,6 +145,67 @@ def test_a_worker_that_starts_again_frees_what_its_former_self_held(
     assert held is not None
     with running(coordinator, tools, bell):
         wait_until(lambda: next(j for j in coordinator.jobs if j.id == held.job_id).attempts_used == 2)
+
+
+@dataclass(slots=True)
+class Asked(MemoryCoordinator):
+    """Remembers which jobs it was asked for."""
+
+    asked: list[tuple[str, int | None]] = field(default_factory=list)
+
+    def claim(self, worker: WorkerInfo, slot: Slot, job_id: int | None = None) -> Claim | None:
+        self.asked.append((slot.name, job_id))
+        return MemoryCoordinator.claim(self, worker, slot, job_id)
+
+
+def left_of(tools: Tools, job_id: int) -> Path:
+    """A finished segment of a job, as a dead worker leaves it."""
+    folder = tools.work_root / f"job-{job_id}-x" / "cpu"
+    folder.mkdir(parents=True)
+    file = folder / "360p_00000.ts"
+    file.write_bytes(b"segment")
+    segment = Segment("360p", 0, 6.0, 7, "", 150, "avc1")
+    Journal(folder, Heading(job_id, ENCODE, "recipe", "source")).note(segment, file, None)
+    return file
+
+
+def test_a_job_that_finished_segments_lie_here_of_is_asked_for_first_and_its_lease_is_kept_until_then(
+    coordinator: Moody, tools: Tools, bell: Bell
+) -> None:
+    asked = Asked(coordinator.plan, coordinator.source, coordinator.folder)
+    held = asked.claim(ATLAS, Slot("any", (ENCODE,)))
+    assert held is not None
+    left_of(tools, held.job_id)
+    tools.leftovers.gather()
+    asked.asked.clear()
+    with running(asked, tools, bell):
+        wait_until(lambda: min(tried(asked)) >= 1)
+    assert dict(reversed(asked.asked)) == {"pictures": held.job_id, "sound": None}
+
+
+def test_leftovers_of_a_job_that_is_not_to_be_had_go_when_the_worker_leaves(
+    coordinator: Moody, tools: Tools, bell: Bell
+) -> None:
+    left_of(tools, 4711)
+    tools.leftovers.gather()
+    with running(coordinator, tools, bell):
+        wait_until(lambda: min(tried(coordinator)) >= 1)
+    assert tools.leftovers.headings() == {}
+
+
+def test_leftovers_stay_when_a_worker_leaves_that_could_ask_nobody(
+    coordinator: Moody, tools: Tools, bell: Bell
+) -> None:
+    left_of(tools, 1)
+    tools.leftovers.gather()
+    with running(Silent(coordinator.plan, coordinator.source, coordinator.folder), tools, bell):
+        SOON.wait(0.2)
+    assert [heading.job_id for heading in tools.leftovers.headings().values()] == [1]
+
+
+class Silent(MemoryCoordinator):
+    def greet(self, worker: WorkerInfo, keeps: Collection[int] = ()) -> None:
+        raise Unavailable("no answer")
 
 
 def test_together_the_slots_take_every_kind() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -68,6 +69,22 @@ def test_a_file_left_by_a_crash_before_its_row_is_replaced(tmp_path: Path) -> No
     (folder_of(video) / "360p_0000.ts").write_text("half a")
     hand_in(take(ENCODES), tmp_path, ("360p", 0))
     assert (folder_of(video) / "360p_0000.ts").read_text() == "360p-0"
+
+
+def test_a_segment_whose_row_was_not_written_is_still_its_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = film()
+    claim = take(ENCODES)
+    facts, file = segment_file(tmp_path, claim, "360p", 0, "pictures")
+    with monkeypatch.context() as broken:
+        broken.setattr(checkpoints, "update_viewable", Mock(side_effect=OSError("the database has gone")))
+        with pytest.raises(OSError, match="has gone"):
+            checkpoints.take_segment(claim, facts, file)
+    assert (file.read_text(), cells_in(video)) == ("pictures", set())
+    assert checkpoints.take_segment(claim, facts, file) is True
+    assert (folder_of(video) / "360p_0000.ts").read_text() == "pictures"
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(("name", "index"), [("360p", 2), ("360p", -1), ("audio", 0), ("../360p", 0)])

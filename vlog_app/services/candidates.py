@@ -7,7 +7,7 @@ without a GPU leaves encoding that nobody waits for to an idle GPU, for a few se
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -20,7 +20,7 @@ from jobs.layout import ENCODE, TAKES_TURNS, WHOLE, Priority, Rank, place_of
 from jobs.states import JobState
 
 from ..config import settings
-from ..extensions import glance
+from ..extensions import db, glance
 from ..models import Attempt, Hold, Job, Worker
 from ..statements import Statement
 from .worker_facts import GPU_WORDS, encodes_on_gpu, slots_of
@@ -49,6 +49,9 @@ class Look:
     given_id: int | None
     is_anything: bool
     may_be_gpus: bool
+
+    def later(self, now: datetime) -> Look:
+        return replace(self, standing=replace(self.standing, now=now))
 
 
 def _takes_work(who: type[Worker]) -> tuple[ColumnElement[bool], ...]:
@@ -96,6 +99,13 @@ def look(worker_id: str, slot: Slot, token: str | None) -> Look:
     return Look(Standing.of(row), *row[-3:])
 
 
+def is_worth_a_lock(worker: WorkerInfo, slot: Slot, seen: Look) -> bool:
+    """SQLite has one lock for all that write: worth a second look before it is taken."""
+    if not seen.is_anything or not settings().uses_sqlite:
+        return seen.is_anything
+    return find_candidate(db.session(), worker, slot, seen) is not None
+
+
 def find_candidate(
     session: Session, worker: WorkerInfo, slot: Slot, seen: Look, job_id: int | None = None
 ) -> int | None:
@@ -106,7 +116,9 @@ def find_candidate(
     if not may_take(session, seen.standing):
         return None
     facts = row.facts if row and not worker.facts else worker.facts
-    leaves = seen.may_be_gpus and _leaves_work_to_a_gpu(session, facts, worker.id, slot, now)
+    # Of a job that it asks for it has something, which a GPU would make again.
+    may_leave = seen.may_be_gpus and job_id is None
+    leaves = may_leave and _leaves_work_to_a_gpu(session, facts, worker.id, slot, now)
     since = now - timedelta(seconds=settings().gpu_head_start)
     names = _names_of(slot) | {"now": now, "since": since, "worker_id": worker.id}
     queue, shape = session.connection(), (leaves, len(slot.kinds))
@@ -190,6 +202,21 @@ def _near_or_first(leaves: bool, kinds: int) -> Statement:
     first = _locked(select(Job.id).where(*wanted))
     found = func.coalesce(nearest.scalar_subquery(), first.scalar_subquery())
     return Statement(select(found).where(*IS_WELCOME))
+
+
+def held_by(worker_id: str) -> Select[Job]:
+    return select(Job).where(Job.state == JobState.LEASED, Job.worker_id == worker_id)
+
+
+def held_before(worker_id: str, slot: Slot, job_id: int, now: datetime) -> Select[Job]:
+    """That job, when it is one for this slot, and this worker has it from before it started or for longer than its
+    lease.
+    """
+    began = select(Attempt.started_at).where(Attempt.id == Job.attempt_id).scalar_subquery()
+    came = select(Worker.started_at).where(Worker.id == worker_id).scalar_subquery()
+    fits = Job.kind.in_(slot.kinds), Job.rank.between(slot.min_rank, slot.max_rank)
+    is_over = or_(began < came, Job.lease_expires_at < now)
+    return held_by(worker_id).where(Job.id == job_id, *fits, is_over)
 
 
 # --- idle GPUs -----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from jobs.layout import STORYBOARD as STORYBOARD_KIND
 from ..config import settings
 from ..extensions import transaction
 from ..models import Attempt, Encode, Job, Rendition, Segment, Video
-from ..storage import fsync_dir, fsync_file, write_atomic
+from ..storage import fsync_dir, fsync_file, place, write_atomic
 from .clock import database_now
 from .encodes import update_viewable
 from .events import EventKind, record
@@ -36,8 +36,8 @@ def take_segment(claim: Claim, measured: Measured, file: Path, init: Path | None
 
     1. the bytes are on the disk before anything says so
     2. the lease is proved and held: from here to the commit nobody else can be given this job
-    3. rename into place, make the rename durable
-    4. the row; a crash before its commit leaves a file that the next attempt replaces
+    3. a name in its place, durable; a crash before the commit leaves a file there that the next attempt replaces
+    4. the row, and once that is committed the worker's own name goes
 
     May be tried again when the database went away in the middle: then the file may be in its place already.
     """
@@ -46,15 +46,16 @@ def take_segment(claim: Claim, measured: Measured, file: Path, init: Path | None
         job = hold_lease(session, claim)
         _require_inside(job, measured)
         rendition = _rendition(session, job, measured.rendition)
-        if session.get(Segment, (rendition.id, measured.index)) is not None:
-            file.unlink(missing_ok=True)
-            return False
-        _join_codec(rendition, measured)
-        folder = folder_of(session, session.get_one(Encode, job.encode_id))
-        number = _take_init(rendition, measured, folder, init) if claim.plan.container == CMAF else 0
-        _place(file, folder / segment_name(claim.plan.container, measured.rendition, measured.index))
-        _write_rows(session, job, rendition, measured, number, database_now(session))
-        return True
+        is_new = session.get(Segment, (rendition.id, measured.index)) is None
+        if is_new:
+            _join_codec(rendition, measured)
+            folder = folder_of(session, session.get_one(Encode, job.encode_id))
+            number = _take_init(rendition, measured, folder, init) if claim.plan.container == CMAF else 0
+            target = folder / segment_name(claim.plan.container, measured.rendition, measured.index)
+            _link(file, target)
+            _write_rows(session, job, rendition, measured, number, database_now(session))
+    file.unlink(missing_ok=True)
+    return is_new
 
 
 def _require_inside(job: Job, measured: Measured) -> None:
@@ -124,7 +125,7 @@ def take_still(claim: Claim, name: str, file: Path) -> None:
         if not _is_still_of(job.kind, name):
             raise Refused("that file is not of this job")
         video = session.get_one(Video, job.video_id)
-        _place(file, video_folder(settings().videos_dir, video) / name)
+        _move(file, video_folder(settings().videos_dir, video) / name)
         if name == POSTER:
             video.poster_version += 1
             record(session, video.id, EventKind.POSTER, database_now(session))
@@ -140,13 +141,20 @@ def _is_still_of(kind: str, name: str) -> bool:
 
 
 def _settle(file: Path) -> None:
-    with suppress(FileNotFoundError):  # an earlier try moved it, see `_place`
+    with suppress(FileNotFoundError):  # an earlier try moved it, see `_move`
         fsync_file(file)
 
 
-def _place(file: Path, place: Path) -> None:
-    """Both names missing is an error. Only the holder of the lease writes here, so what is there is what was moved."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if file.exists() or not place.exists():
-        os.replace(file, place)
-    fsync_dir(place.parent)
+def _link(file: Path, target: Path) -> None:
+    """Both names missing is an error. Only the holder of the lease writes here, so what is there is of this file."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists() or not target.exists():
+        place(file, target)
+
+
+def _move(file: Path, target: Path) -> None:
+    """The same for what takes the place of a former one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists() or not target.exists():
+        os.replace(file, target)
+    fsync_dir(target.parent)

@@ -6,6 +6,7 @@ Every move is a guarded update (right state, right lease token). No row changed 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -35,7 +36,7 @@ from ..models import Attempt, Encode, Job
 from ..models.types import table_of
 from ..statements import Statement
 from . import wakeup
-from .candidates import find_candidate, look
+from .candidates import find_candidate, held_before, held_by, is_worth_a_lock, look
 from .claims import open_attempt, read_offer, require_whole
 from .clock import database_now
 from .encodes import begin_again, end_encode, update_viewable
@@ -62,12 +63,11 @@ def claim_next_job(
     seen = look(worker.id, slot, token)
     if seen.given_id is not None:
         return _given(seen.given_id, token or "")
-    if not seen.is_anything:
-        return None
-    # SQLite has one lock for all that write: worth a second look before it is taken.
-    if settings().uses_sqlite and find_candidate(db.session(), worker, slot, seen, job_id) is None:
+    if job_id is None and not is_worth_a_lock(worker, slot, seen):
         return None
     with transaction() as session:
+        if job_id is not None and _lose(session, held_before(worker.id, slot, job_id, seen.standing.now)):
+            seen = seen.later(database_now(session))
         found = find_candidate(session, worker, slot, seen, job_id)
         if found is None or not begin_probe(session, seen.standing):
             return None
@@ -209,10 +209,10 @@ def sweep_expired_leases() -> int:
         return _lose(session, query)
 
 
-def lose_leases_of(worker_id: str) -> int:
-    """A worker came back after a crash: what its former self held is free at once."""
+def lose_leases_of(worker_id: str, but: Collection[int] = ()) -> int:
+    """A worker came back after a crash: what its former self held is free at once, the jobs `but` when it asks."""
     with transaction() as session:
-        return _lose(session, select(Job).where(Job.state == JobState.LEASED, Job.worker_id == worker_id))
+        return _lose(session, held_by(worker_id).where(Job.id.not_in(but)))
 
 
 def _lose(session: Session, query: Any) -> int:

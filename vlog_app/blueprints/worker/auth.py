@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from encoder.errors import SourceUnreadable
 from jobs.contract import Claim, Incomplete, JobProgress, LeaseLost, Orders, Refused
+from jobs.source_state import SourceReplaced
 from jobs.wire import KEY_HEADER, TOKEN_HEADER, LeaseCode
 
 from ...bodies import drain
@@ -142,6 +143,8 @@ def as_problem(error: Exception) -> Problem:
         case StorageLow() | StorageError():
             headers = {"Retry-After": str(ROOM_RETRY_S)}
             return Problem(503, error.code, error.public_message, headers=headers)
+        case SourceReplaced():
+            return Problem(409, LeaseCode.REPLACED, error.public_message)
         case SourceUnreadable():
             return Problem(404, error.code, error.public_message)
         case NoSuchJob():

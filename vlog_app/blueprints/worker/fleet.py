@@ -120,7 +120,7 @@ def greet() -> Response:
     body = read_json(Greeting, FACTS_BYTES)
     known = auth.require_worker()
     fleet.greet(WorkerInfo(known.id, known.name, body.facts))
-    queue.lose_leases_of(known.id)
+    queue.lose_leases_of(known.id, but=body.keeps)
     return jsonify(status="ok", worker_id=known.id, name=known.name, **versions(body.code_version))
 
 

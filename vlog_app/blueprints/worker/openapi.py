@@ -135,7 +135,10 @@ def _refusals(endpoint: str) -> dict[str, Any]:
     if endpoint.startswith("worker_whole"):
         codes["400"] = "What was uploaded cannot be used. Nothing of it was kept."
     if endpoint.startswith(("worker_leases", "worker_transfer", "worker_whole")):
-        codes["409"] = "The lease is lost: drop the job. Or other bytes of this segment are in already."
+        codes["409"] = (
+            "The lease is lost: drop the job. Or other bytes of this segment are in already, or another file lies in "
+            "the place of the source."
+        )
     return {code: {"description": words} for code, words in sorted(codes.items())}
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from flask import Blueprint, Response, jsonify, request, send_file
 
-from encoder.errors import SourceUnreadable
 from encoder.model import Segment
 from jobs.contract import Claim, LeaseLost, Refused, SegmentFile
+from jobs.source_state import state_of
 from jobs.wire import INIT_HEADER, INIT_LENGTH_HEADER, SEGMENT_HEADER, SHA256_HEADER
 
 from ...bodies import PIECE_BYTES, body_pieces, silent_senders_end
@@ -23,7 +23,7 @@ from ...models import Video
 from ...services import segment_files
 from ...services.handing_in import Parcel, receive_segment, receive_still
 from ...services.leases import KeptLease
-from ...services.media_files import source_file
+from ...services.media_files import SourceGone, source_file, source_to_read
 from . import auth
 from .wire import read_segment
 
@@ -43,7 +43,9 @@ def source(job_id: int) -> Response:
 
 
 def send_source(claim: Claim) -> Response:
-    return _ranged(source_file(_video_of(claim)), claim)
+    """Whoever begins to read gets no other file than the film was planned from; who reads on sees it by `If-Range`."""
+    find = source_file if "If-Range" in request.headers else source_to_read
+    return _ranged(find(_video_of(claim)), claim)
 
 
 @blueprint.get("/segments/<rendition>/<int:index>")
@@ -144,8 +146,8 @@ def _ranged(path: Path, claim: Claim) -> Response:
     try:
         facts = path.stat()
     except FileNotFoundError:
-        raise SourceUnreadable("The source file is gone from the storage.", code="source_missing") from None
-    etag = f'"{facts.st_size:x}-{facts.st_mtime_ns:x}"'
+        raise SourceGone from None
+    etag = f'"{state_of(facts)}"'
     if etag in request.headers.get("If-None-Match", ""):
         return Response(status=304, headers={"ETag": etag})
     span = _wanted(facts.st_size, etag)

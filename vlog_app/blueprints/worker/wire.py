@@ -28,6 +28,7 @@ ERROR_BYTES = 64_000
 MAX_ERRORS = 20  # in one answer
 MAX_KEYS = 20
 MAX_NAME = 100
+MAX_JOBS = 1000  # that a worker has something of
 DETAIL_CHARS = 4000
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -49,6 +50,7 @@ def _few_keys(value: dict[str, Any]) -> dict[str, Any]:
 
 Words = Annotated[str, Field(max_length=200)]
 Text = Annotated[str, AfterValidator(_without_controls)]
+JobId = Annotated[int, Field(ge=1, lt=2**31)]
 Few = Annotated[dict[str, Any], AfterValidator(_few_keys)]
 
 
@@ -119,10 +121,13 @@ class Heartbeat(Strict):
 
 
 class Greeting(Strict):
-    """A worker starts: leases its former self held are lost."""
+    """A worker starts: leases its former self held are lost, but for the jobs `keeps`. These it asks for by their
+    numbers.
+    """
 
     facts: Few = Field(default_factory=dict)
     code_version: str = Field(max_length=MAX_NAME)
+    keeps: list[JobId] = Field(default_factory=list, max_length=MAX_JOBS)
 
 
 class SlotBody(Strict):
@@ -142,7 +147,7 @@ class ClaimBody(Strict):
     """
 
     slot: SlotBody
-    job_id: int | None = Field(None, ge=1)
+    job_id: JobId | None = None
     token: str = Field(pattern=r"^[0-9a-f]{32}$")
     code_version: str = Field(max_length=MAX_NAME)
 
