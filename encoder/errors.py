@@ -7,7 +7,8 @@ MediaError
 ├── EncodeStalled       ffmpeg made no progress and was killed
 ├── LimitExceeded       an encode passed one of its caps
 ├── OutputInvalid       what ffmpeg wrote is not what the plan asked for
-└── StorageFull         no space left where the output goes: not the job's fault
+├── StorageFull         no space left where the output goes: not the job's fault
+└── StorageDenied       a file that is there may not be read, or none written: not the job's fault either
 """
 
 from __future__ import annotations
@@ -57,4 +58,9 @@ class OutputInvalid(MediaError):
 
 class StorageFull(MediaError):
     code = "storage_full"
+    is_blameless = True
+
+
+class StorageDenied(MediaError):
+    code = "storage_denied"
     is_blameless = True

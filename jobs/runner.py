@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from encoder.errors import MediaError, OutputInvalid, StorageFull
+from encoder.errors import MediaError, OutputInvalid, StorageDenied, StorageFull
 from encoder.process import Limits
 
 from .contract import (
@@ -138,10 +139,13 @@ def failure_from(error: Exception) -> Failure:
     """What an exception means for the job."""
     if isinstance(error, MediaError):
         return Failure(error.code, error.public_message, error.detail, error.is_final, error.is_blameless)
-    if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return Failure(
             StorageFull.code, "The disk is full. Everything finished so far is kept.", is_blameless=True
         )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        sentence = "The worker may not read or write here. Everything finished so far is kept."
+        return Failure(StorageDenied.code, sentence, repr(error), is_blameless=True)
     if isinstance(error, Refused | Incomplete):
         return Failure(OutputInvalid.code, "What the encoder made was refused.", str(error))
     return Failure("internal_error", "Something unexpected went wrong in the worker.", repr(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 from flask import Flask
 
+from encoder.errors import StorageDenied
 from encoder.model import Segment
 from jobs.contract import (
     NOTHING_TO_REPORT,
@@ -66,7 +68,10 @@ class LocalCoordinator:
     def _source_of(self, claim: Claim) -> Path:
         with transaction() as session:
             queue.hold_lease(session, claim)
-            return source_to_read(session.get_one(Video, claim.video_id))
+            path = source_to_read(session.get_one(Video, claim.video_id))
+        if not os.access(path, os.R_OK, effective_ids=True):
+            raise StorageDenied("The worker may not read this film. Everything finished so far is kept.")
+        return path
 
     def open_segments(self, claim: Claim, rendition: str) -> list[SegmentFile]:
         return self._patiently(lambda: segment_files.finished_segments(claim, rendition), claim.lease_s)

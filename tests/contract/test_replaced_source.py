@@ -1,7 +1,8 @@
-"""Another file lies in the place of a source when a job opens it: nothing is made of it, and nobody is blamed."""
+"""Another file lies in the place of a source when a job opens it, or one that may not be read: nobody is blamed."""
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -42,6 +43,18 @@ def test_a_job_that_finds_another_file_is_given_back_without_blame_and_done_once
     assert again.job_id == claim.job_id
     address = world.coordinator.open_source(again).address
     assert isinstance(address, Loopback) or address == source
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_a_film_that_the_worker_may_not_read_costs_no_attempt(
+    world: LocalWorld, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        os, "access", lambda path, *_args, **_more: Path(path) != source
+    )  # root reads everything
+    claim = must(world.coordinator.claim(ATLAS, ENCODES))
+    run_claim(claim, world.coordinator, Tools("/bin/false", tmp_path / "work"), threading.Event())
+    assert told_of(claim) == ("queued", 0, "storage_denied", Verdict.BLAMELESS)
 
 
 def told_of(claim: Claim) -> tuple[str, int, str | None, str | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.contract import Claim, Failure
+from jobs.runner import failure_from
 from jobs.states import JobState, Verdict
 from tests.contract.conftest import ATLAS, CELLAR, SOUND
 from tests.contract.test_coordinators import BROKEN
@@ -123,6 +124,13 @@ def test_a_worker_without_disk_is_paused_at_once_and_nobody_pays() -> None:
     films(1)
     (claim,) = fail_on(1, FULL)
     assert row_of(ATLAS.id).pause_reason == workers.NO_SPACE
+    assert (job_of(claim).attempts_used, attempt_of(claim).verdict) == (0, Verdict.BLAMELESS)
+
+
+def test_a_worker_of_another_user_is_paused_at_once_and_nobody_pays() -> None:
+    films(1)
+    (claim,) = fail_on(1, failure_from(PermissionError(13, "Permission denied")))
+    assert row_of(ATLAS.id).pause_reason == workers.NO_ACCESS
     assert (job_of(claim).attempts_used, attempt_of(claim).verdict) == (0, Verdict.BLAMELESS)
 
 

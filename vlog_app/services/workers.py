@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
-from encoder.errors import StorageFull
+from encoder.errors import StorageDenied, StorageFull
 from jobs.contract import Failure
 from jobs.states import AttemptOutcome, JobState, Verdict
 from jobs.wire import LeaseCode
@@ -33,8 +33,13 @@ NO_SPACE = "Its disk is full. Every attempt was given back to its job."
 SITE_NO_SPACE = (
     "The disk of the site is nearly full. What was handed in is safe, and every attempt was given back."
 )
-FULL_DISKS = {
+NO_ACCESS = (
+    "It may not read films or write segments: it runs as another user than the owner of the storage. "
+    "Every attempt was given back to its job."
+)
+ITS_STORAGE = {
     StorageFull.code: NO_SPACE,
+    StorageDenied.code: NO_ACCESS,
     LeaseCode.LOW: SITE_NO_SPACE,
 }  # code of a failure -> reason of the pause
 
@@ -117,8 +122,8 @@ def begin_probe(session: Session, standing: Standing) -> bool:
     if row is None or not is_probe(row):
         return True
     mine = Worker.id == row.id, Worker.probe_at == row.probe_at, Worker.probes == row.probes
-    # A full disk costs no job an attempt, so it is looked at steadily: there may be room again any time.
-    probes = 0 if row.pause_reason in FULL_DISKS.values() else row.probes + 1
+    # It costs no job an attempt, so it is looked at steadily: there may be room again any time.
+    probes = 0 if row.pause_reason in ITS_STORAGE.values() else row.probes + 1
     until = now + timedelta(seconds=_wait_s(probes))
     moved = session.execute(update(Worker).where(*mine).values(probe_at=until, probes=row.probes + 1))
     return bool(moved.rowcount == 1)  # type: ignore[attr-defined]
@@ -139,8 +144,8 @@ def note_success(session: Session, worker_id: str | None) -> None:
 def judge(session: Session, attempt: Attempt, job: Job, failure: Failure, now: datetime) -> Judgement:
     """Whose fault was it? Pauses the worker when it is the worker's. Call before the attempt has its outcome."""
     row = session.get(Worker, attempt.worker_id)
-    if failure.code in FULL_DISKS and row is not None:
-        _pause_by_itself(row, FULL_DISKS[failure.code], now)
+    if failure.code in ITS_STORAGE and row is not None:
+        _pause_by_itself(row, ITS_STORAGE[failure.code], now)
     if failure.is_blameless:
         return Judgement(Verdict.BLAMELESS)
     if failure.is_final:
