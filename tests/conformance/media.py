@@ -122,7 +122,7 @@ def check_media(media: Media, *, is_copy: bool = False, is_foreign: bool = False
     if media.is_video:
         _check_pictures(media)
         if not is_foreign:
-            _check_look(media, (BT709, UNTAGGED) if is_copy else (BT709,))
+            _check_look(media, is_copy=is_copy)
     else:
         _check_sound(media)
 
@@ -183,11 +183,13 @@ def _check_pictures(media: Media) -> None:
             break
 
 
-def _check_look(media: Media, allowed: tuple[tuple[int, int, int], ...]) -> None:
+def _check_look(media: Media, *, is_copy: bool) -> None:
+    """A copy may say nothing of its colours, and be out of shape by less than anybody sees: a rounded 16:9."""
+    allowed, slack = ((BT709, UNTAGGED), 0.01) if is_copy else ((BT709,), 0.0)
     for sps in {sps for segment in media.segments for sps in segment.sps}:
         if sps.full_range or sps.colours not in allowed:
             media.find("colour", f"is tagged {sps.colours}, full range {sps.full_range}, and not BT.709")
-        if sps.sar not in ((0, 1), (1, 1)):
+        if sps.sar != (0, 1) and abs(sps.sar[0] / sps.sar[1] - 1) > slack:
             media.find("pixel_aspect", f"pixels are {sps.sar[0]}:{sps.sar[1]}")
 
 
