@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
 
@@ -136,7 +137,7 @@ class Viewer:
         while not self.is_leaving.is_set():
             try:
                 self._round()
-            except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            except (urllib.error.URLError, HTTPException, ConnectionError, TimeoutError) as error:
                 if isinstance(error, urllib.error.HTTPError):
                     self.wrong.append(f"{error.code} {error.url}")
                 time.sleep(0.05)  # the site was killed: it comes back
