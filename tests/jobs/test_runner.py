@@ -54,7 +54,7 @@ def run(claim: Claim, coordinator: Moody, tools: Tools, *, draining: bool = Fals
         (OutputInvalid("no", code="frame_count"), "frame_count", False, False),
         (StorageFull("full"), "storage_full", False, True),
         (OSError(errno.ENOSPC, "No space left on device"), "storage_full", False, True),
-        (OSError(errno.EACCES, "Permission denied"), "internal_error", False, False),
+        (OSError(errno.EACCES, "Permission denied"), "storage_denied", False, True),
         (Refused("other bytes"), "output_invalid", False, False),
         (Incomplete("segments missing"), "output_invalid", False, False),
         (ValueError("a mistake of ours"), "internal_error", False, False),
