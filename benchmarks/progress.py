@@ -38,6 +38,7 @@ from tests.provision.tabs import Tab, open_tabs
 from vlog_app import create_app
 from vlog_app.config import Settings
 
+ROW = 60  # calls
 ROUND_S = (
     1.2  # between two reports, and up to half of it more, so that they meet the hub at any point of its turn
 )
@@ -89,8 +90,10 @@ def measure(
         ):
             called = _call(worker, tabs, options.rounds)
             knew = _report(worker, tabs, options.rounds)
+            in_a_row = _call_in_a_row(worker)
     dispose(app)
     found = {"from the call": called.figures(), "from when it knew": knew.figures()}
+    found["twenty a second"] = {"answer ms": _spread(in_a_row)}
     for words, figures in found.items():
         print(f"{storage.name:>22}, {words:>18}: {figures}")
     return found
@@ -127,6 +130,17 @@ def _call(worker: Worker, tabs: list[Tab], rounds: int) -> Seen:
         seen.answers.append(time.monotonic() - began)
         _hear(tabs, began, seen)
     return seen
+
+
+def _call_in_a_row(worker: Worker) -> list[float]:
+    """Seconds of answers from a site that is awake: after a second's rest a machine has put much of it aside."""
+    path, answers = f"/api/worker/leases/{worker.claim.job_id}/renew", []
+    for number in range(ROW):
+        time.sleep(0.05)
+        began = time.monotonic()
+        worker.line.post(path, {"progress": asdict(_progress(number))})
+        answers.append(time.monotonic() - began)
+    return answers
 
 
 def _report(worker: Worker, tabs: list[Tab], rounds: int) -> Seen:

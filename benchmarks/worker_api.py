@@ -105,6 +105,8 @@ def _load(
 
     def work(number: int, noted: list[float]) -> None:
         until = time.monotonic() + seconds
+        if polls:
+            time.sleep(random.uniform(0, POLL_PAUSE_S))  # workers do not start in one moment
         with Line(api, **{KEY_HEADER: keys[number]}) as line:
             while time.monotonic() < until:
                 began = time.perf_counter()
