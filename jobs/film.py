@@ -106,14 +106,18 @@ class Film:
                 default=0.0,
             )
 
-    def shed(self, wanted_bytes: int) -> None:
-        """Give up what nobody reads at the moment, from the front on, until so much is free. It can be had again."""
+    def shed(self, wanted_bytes: int) -> int:
+        """Give up what nobody reads at the moment, from the front on, until so much is free. It can be had again.
+        Returns how many bytes that was.
+        """
+        shed_bytes = 0
         with self._moved:
             for block in range(self.blocks.count):
-                if wanted_bytes <= 0:
-                    return
+                if shed_bytes >= wanted_bytes:
+                    break
                 if not any(reader.wants(block) for reader in self._readers):
-                    wanted_bytes -= self.blocks.forget(block)
+                    shed_bytes += self.blocks.forget(block)
+        return shed_bytes
 
     # --- readers --------------------------------------------------------------------------------------------
 

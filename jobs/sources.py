@@ -148,16 +148,15 @@ class Sources:
         """What nobody needs goes first, then what has been read of films that are larger than the disk."""
         if not self._has_room(coming):
             self.tidy()
-        if not self._has_room(coming):
-            self._shed()
-        if not self._has_room(coming):
-            raise StorageFull(NO_ROOM)
+        while not self._has_room(coming):  # others may take what was given up, as long as there is more
+            if not self._shed():
+                raise StorageFull(NO_ROOM)
 
-    def _shed(self) -> None:
+    def _shed(self) -> int:
+        """Returns how many bytes."""
         with self._lock:
             films = [entry.film for entry in self._entries.values() if entry.film is not None]
-        for film in films:
-            film.shed(SHED_BYTES)
+        return sum(film.shed(SHED_BYTES) for film in films)
 
     def _has_room(self, coming: int) -> bool:
         if not self._folder.exists():
