@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 
 
-class Beside:
+class Beside(ABC):
     """Call `_begin` once everything is set; `_run` looks at `_over`."""
 
     def _begin(self) -> None:
@@ -13,8 +14,8 @@ class Beside:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def _run(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _run(self) -> None: ...
 
     def end(self) -> None:
         self._over.set()

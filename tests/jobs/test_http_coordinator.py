@@ -197,6 +197,7 @@ def test_giving_back_what_is_lost_already_is_no_failure(connect: Connect) -> Non
     with serving(say(409, "lease_lost")) as script:
         connect(script).release(CLAIM)
         connect(script).fail(CLAIM, Failure("x", "y"))
+    assert [path.rpartition("/")[2] for _, path, _, _ in script.asked] == ["release", "fail"]
 
 
 def test_a_segment_that_another_made_differently_is_in(connect: Connect, tmp_path: Path) -> None:
