@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.faults.conftest import plan_of, state_of, upload
 from tests.faults.proxy import line_to
 from tests.faults.remote import elsewhere
 from tests.faults.test_killed_worker import (
+    PATIENCE_S,
     check_rung,
     check_sound,
     checkpoints,
@@ -104,9 +106,7 @@ def test_a_worker_that_slept_past_its_lease_changes_nothing(
         place.serve()
         sleeper = place.work("sleeper")
         wait_until(lambda: len(checkpoints(uploaded)) >= 2)
-        os.killpg(sleeper.pid, signal.SIGSTOP)
-        held = leased()
-        assert held, "the sleeper held nothing"
+        held = stop_with_a_lease(sleeper)
         wait_until(lambda: not (queue.sweep_expired_leases() or leased() & held))
         awake = place.work("awake")
         wait_until(lambda: sweep_until_whole(uploaded))
@@ -129,13 +129,11 @@ def test_a_worker_that_stood_still_for_most_of_a_lease_keeps_its_jobs(
         worker = place.work("atlas")
         wait_until(lambda: len(checkpoints(uploaded)) >= 2)
         for _ in range(2):
-            os.killpg(worker.pid, signal.SIGSTOP)
-            held, until = leased(), time.monotonic() + 0.6 * lease_s
+            held, until = stop_with_a_lease(worker), time.monotonic() + 0.6 * lease_s
             while time.monotonic() < until:
                 assert queue.sweep_expired_leases() == 0
                 time.sleep(0.2)
             os.killpg(worker.pid, signal.SIGCONT)
-            assert held, "it held nothing"
             wait_until(lambda held=held: queue.sweep_expired_leases() or not held & leased())
         wait_until(lambda: sweep_until_whole(uploaded))
         stop(worker)
@@ -162,6 +160,18 @@ def leased() -> set[str]:
     """Tokens."""
     db.session.rollback()
     return set(db.session.scalars(db.select(Job.lease_token).where(Job.lease_token.is_not(None))))
+
+
+def stop_with_a_lease(worker: subprocess.Popen[bytes]) -> set[str]:
+    """Its tokens. A worker between two jobs holds none: it goes on until it does."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        os.killpg(worker.pid, signal.SIGSTOP)
+        if held := leased():
+            return held
+        os.killpg(worker.pid, signal.SIGCONT)
+        time.sleep(0.1)
+    raise AssertionError("it never held a job again")
 
 
 def test_a_line_that_is_cut_again_and_again_costs_no_attempt(
