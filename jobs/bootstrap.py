@@ -1,4 +1,6 @@
-"""The composition root: builds workers and housekeeping from settings. The one file here that may know `vlog_app`."""
+"""The composition root: builds workers from settings. It and `housekeeping` are the files here that may know
+`vlog_app`.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,16 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from .contract import Coordinator, Dismissed, Slot, WorkerInfo
 from .devices import AtOnce, Devices
 from .leftovers import FILMS, is_abandoned
-from .periodic import LATE_S, Chore, Take, run_chores
-from .queues import CHORES, labels_of, listened_to
+from .queues import labels_of, listened_to
 from .runner import Tools
 from .worker import Bell, Hearable, OpenInbox, Worker, worker_slots
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from .redis_link import RedisLink
 
 BELL_FILE = ".bell"
-RING_AGAIN_S = 5  # how long a message that was lost may hold its job up
 
 
 class AlreadyRunning(Exception):
@@ -60,7 +60,7 @@ def run_local_worker(app: Flask, name: str | None = None) -> None:
     host = Host(config, f"local:{name}", name, config.work_dir)
     with _only_one(host.folder / f"{name}.lock"):
         devices = Devices()
-        hears = Hears(inboxes(_link_for_rq(app), devices, name), polls=config.job_queue_mode != "redis")
+        hears = Hears(inboxes(link_for_rq(app), devices, name), polls=config.job_queue_mode != "redis")
         _work(host, LocalCoordinator(app, sends_beside=True), bell, threading.Event(), devices, hears)
 
 
@@ -174,7 +174,7 @@ def _work(
         open_inbox=hears.open_inbox,
         polls=hears.polls,
     )
-    _stop_on_signal(worker.stop)
+    stop_on_signal(worker.stop)
     test = threading.Thread(
         target=_learn_devices, args=(worker, tools.devices, host, ffmpeg), name="devices", daemon=True
     )
@@ -201,45 +201,6 @@ def inboxes(link: RedisLink | None, devices: Devices, name: str) -> OpenInbox | 
     return open_inbox
 
 
-def run_scheduler(app: Flask) -> None:
-    """Run housekeeping until SIGTERM."""
-    stop, todo = threading.Event(), chores(app)
-    _stop_on_signal(stop.set)
-    ringing = _ringing(app, todo, stop)
-    if ringing is None:
-        run_chores(todo, stop, _lease_on_chores(app))
-        return
-    ringing.start()
-    run_chores(todo, stop, _lease_on_chores(app), late_s=LATE_S)
-    ringing.join()
-
-
-def _ringing(app: Flask, todo: Sequence[Chore], stop: threading.Event) -> threading.Thread | None:
-    """Housekeeping by Redis, where workers hear by it too."""
-    link = _link_for_rq(app)
-    if link is None:
-        return None
-    from .periodic import ChoreClock, answer, ring_chores
-    from .rq_tasks import Inbox
-
-    inbox = Inbox(
-        link, f"{socket.gethostname()}-chores", lambda: [CHORES], answer(todo, _lease_on_chores(app))
-    )
-    clock = ChoreClock(link, todo)
-    return threading.Thread(target=ring_chores, args=(clock, inbox, stop), name="chores")
-
-
-def _lease_on_chores(app: Flask) -> Take:
-    from vlog_app.database import session_of
-    from vlog_app.services import chores as leases
-
-    def take(chore: Chore, *, late_s: float = 0.0, at_once: bool = False) -> float:
-        with session_of(app):
-            return leases.take(chore.name, chore.every_s, late_s=late_s, at_once=at_once)
-
-    return take
-
-
 def _remote_link(config: Settings) -> RedisLink | None:
     """The Redis of the site, where this host is set to hear by it. Raises Dismissed."""
     if not config.uses_rq:
@@ -254,54 +215,12 @@ def _remote_link(config: Settings) -> RedisLink | None:
     return link_to(config, config.redis_address)
 
 
-def _link_for_rq(app: Flask) -> RedisLink | None:
+def link_for_rq(app: Flask) -> RedisLink | None:
     from vlog_app.config import settings
     from vlog_app.services import wakeup
 
     with app.app_context():
         return wakeup.link() if settings().uses_rq else None
-
-
-def chores(app: Flask) -> tuple[Chore, ...]:
-    """All housekeeping of this installation."""
-    from vlog_app.config import settings
-    from vlog_app.database import session_of
-    from vlog_app.services import (
-        admin_sessions,
-        events,
-        handing_in,
-        publish,
-        queue,
-        retiring,
-        uploads,
-        wakeup,
-    )
-
-    def within(call: Callable[[], Any]) -> Callable[[], object]:
-        def run() -> object:
-            with session_of(app):
-                return call()
-
-        return run
-
-    with app.app_context():
-        sweep_s = settings().stale_job_check_interval
-        rings = (
-            (Chore("unheard jobs", RING_AGAIN_S, within(wakeup.ring_again)),) if settings().uses_rq else ()
-        )
-
-    return (
-        *rings,
-        Chore("expired leases", min(sweep_s, 5), within(queue.sweep_expired_leases)),
-        Chore("unpublished encodes", sweep_s, within(publish.publish_finished)),
-        Chore("interrupted uploads", sweep_s, within(uploads.finish_interrupted_uploads)),
-        Chore("former encodes", min(sweep_s, 30), within(retiring.retire_encodes)),
-        Chore("leftovers of encodes", 3600, within(retiring.remove_leftovers)),
-        Chore("abandoned uploads", 3600, within(uploads.expire_uploads)),
-        Chore("abandoned transfers", 3600, within(handing_in.forget_stale_files)),
-        Chore("old sign-ins", 3600, within(admin_sessions.forget_expired)),
-        Chore("old events", 3600, within(events.forget_old_events)),
-    )
 
 
 def _learn_devices(worker: Worker, known: Devices, host: Host, ffmpeg: Ffmpeg) -> None:
@@ -344,7 +263,7 @@ def _forget_abandoned(folder: Path) -> None:
                 shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _stop_on_signal(stop: Callable[[], None]) -> None:
+def stop_on_signal(stop: Callable[[], None]) -> None:
     """First SIGTERM or SIGINT: politely. Second: now."""
     asked = False
 

@@ -22,6 +22,7 @@ REQUEST_WORDS = (
     "flash",
     "redirect",
 )
+JOINS = ("bootstrap.py", "housekeeping.py")
 PROCESS_CALLS = ("Popen", "run", "call", "check_call", "check_output")
 
 
@@ -100,16 +101,17 @@ def test_encoder_knows_only_media() -> None:
 def test_jobs_know_no_web_and_no_database() -> None:
     forbidden = (*WEB, *DATABASE, "vlog_app", "wsgi")
     strays = [
-        each for each in runtime_imports("jobs") if each.top in forbidden and each.path.name != "bootstrap.py"
+        each for each in runtime_imports("jobs") if each.top in forbidden and each.path.name not in JOINS
     ]
     reject(
         strays,
-        "jobs/ carries a job out; rows belong to vlog_app/services/, joining the two to jobs/bootstrap.py:",
+        "jobs/ carries a job out; rows belong to vlog_app/services/, joining the two to bootstrap and housekeeping:",
     )
 
 
-def test_bootstrap_reaches_for_the_site_only_when_it_runs() -> None:
-    path = ROOT / "jobs/bootstrap.py"
+@pytest.mark.parametrize("name", JOINS)
+def test_what_joins_jobs_to_the_site_reaches_for_it_only_when_it_runs(name: str) -> None:
+    path = ROOT / "jobs" / name
     tree = ast.parse(path.read_text(encoding="utf-8"))
     top_level = {node.lineno for node in tree.body}
     strays = [each for each in imports(path) if each.top == "vlog_app" and each.line in top_level]

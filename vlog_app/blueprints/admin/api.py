@@ -15,7 +15,7 @@ from ...errors import Problem
 from ...extensions import db, limiter
 from ...models import Video
 from ...services.generations import encode_beside
-from ...services.grid import read_grid
+from ...services.grid_reading import read_grid
 from .forms import take_form
 from .uploads import idempotency_key
 

@@ -21,7 +21,8 @@ from ...models import Attempt, Encode, Event, Job, Rendition, Video
 from ...services.control import UNFINISHED
 from ...services.encodes import UNTOUCHED
 from ...services.generations import AT_WORK, current_encodes
-from ...services.grid import Grid, read_grid
+from ...services.grid import Grid
+from ...services.grid_reading import read_grid
 from ...services.media_files import video_folder
 from ..public import links
 from .decisions import describe, explain

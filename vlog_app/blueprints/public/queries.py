@@ -11,7 +11,8 @@ from encoder.model import Source
 
 from ...extensions import db
 from ...models import Encode, Rendition, Video
-from ...services.grid import Grid, read_grid, whole_percent
+from ...services.grid import Grid, whole_percent
+from ...services.grid_reading import read_grid
 from . import links
 
 PAGE_SIZE = 24
