@@ -10,7 +10,7 @@ from ...extensions import limiter
 from ...fragments import choose_theme, local_path, see_other
 from ...services import admin_sessions
 from ...services.admin_sessions import SignIn, utc_now
-from . import queries
+from . import frames
 from .blueprint import blueprint
 from .shell import Shell
 
@@ -93,7 +93,7 @@ def login_link() -> str | Response | tuple[str, int]:
 @limiter.exempt  # two dozen of them make the wall
 def login_frame(slug: str) -> Response:
     """A poster that the public site shows as well, so that the page before the sign-in can."""
-    path = queries.login_frame(slug, utc_now())
+    path = frames.poster_of(slug, utc_now())
     if path is None or not path.is_file():
         abort(404)
     return send_file(path, mimetype="image/jpeg", max_age=FRAME_CACHE_S)
@@ -188,7 +188,7 @@ def _login_page(
         link_is_spent=link_is_spent and not link,
         next_url=_next_url(),
         secret_is_generated=settings().admin_api_secret is None,
-        frames=queries.login_frames(utc_now()),
+        frames=frames.posters(utc_now()),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TypeVarTuple
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, not_, or_, select
@@ -14,7 +13,6 @@ from sqlalchemy.orm import aliased
 from encoder.model import EncodePlan, Source
 from jobs.layout import Priority
 
-from ...config import settings
 from ...extensions import db
 from ...formats import time_left
 from ...models import Attempt, Encode, Event, Job, Rendition, Video
@@ -23,14 +21,11 @@ from ...services.encodes import UNTOUCHED
 from ...services.generations import AT_WORK, current_encodes
 from ...services.grid import Grid
 from ...services.grid_reading import read_grid
-from ...services.media_files import video_folder
 from ..public import links
 from .decisions import describe, explain
 
 PAGE_SIZE = 50
 EVENTS_SHOWN = 30
-LOGIN_FRAMES = 18
-POSTER_FILE = "thumbnail.jpg"
 RULER_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 FLEETING = ("progress",)  # numbers that moved: nothing to tell
 
@@ -231,27 +226,6 @@ def _is_damaged(encode: Encode | None) -> bool:
         select(func.max(Attempt.damage)).join(Job, Job.id == Attempt.job_id).where(Job.encode_id == encode.id)
     )
     return bool(db.session.scalar(damage))
-
-
-def login_frames(now: datetime) -> list[Video]:
-    """Films whose poster anyone may see, for the wall beside the sign-in form."""
-    query = select(Video).where(_has_public_poster(now)).order_by(Video.published_at.desc())
-    return list(db.session.scalars(query.limit(LOGIN_FRAMES)))
-
-
-def login_frame(slug: str, now: datetime) -> Path | None:
-    """The poster file of a film anyone may see; None for every other."""
-    video = db.session.scalars(select(Video).where(Video.slug == slug, _has_public_poster(now))).one_or_none()
-    return video_folder(settings().videos_dir, video) / POSTER_FILE if video else None
-
-
-def _has_public_poster(now: datetime) -> ColumnElement[bool]:
-    return and_(
-        Video.deleted_at.is_(None),
-        Video.published_at <= now,
-        Video.state.in_(("viewable", "ready")),
-        Video.poster_version > 0,
-    )
 
 
 def _listed(query: Select[*Ts], search: str) -> Select[*Ts]:
