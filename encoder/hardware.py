@@ -10,23 +10,21 @@ from pathlib import Path
 
 from .choice import PLAIN, Choice, Way
 from .command import (
-    BUFFER_S,
     Work,
-    _fan_out,
-    _hls,
-    _input,
-    _nothing_else,
-    _preamble,
-    capped_run,
-    found,
+    fan_out,
     grid_filters,
+    hls_output,
+    input_arguments,
+    nothing_else,
+    preamble,
 )
-from .command import _video_output as x264_output
 from .command import video_command as cpu_command
+from .command import video_output as x264_output
 from .device import Device, DeviceKind, Encoder
 from .filters import TAGS, first_scale
 from .inputs import Origin
 from .model import EncodePlan, RenditionPlan
+from .rates import BUFFER_S, capped_run, found
 
 # Ways to ask one kind of encoder, best first; detection takes the first that works.
 MODES: dict[DeviceKind, tuple[str, ...]] = {
@@ -89,7 +87,7 @@ def video_command(
     if choice.way is Way.CPU:
         return cpu_command(ffmpeg, source, plan, work, out)
     rows = [row for row in plan.encoded if row.name in work.starts]
-    argv = [*_preamble(ffmpeg), *device_input(choice), *_input(source, plan, work)]
+    argv = [*preamble(ffmpeg), *device_input(choice), *input_arguments(source, plan, work)]
     argv += ["-filter_complex", video_filters(choice, plan, rows, work)]
     for row in rows:
         if choice.way is Way.DEVICE_DECODE:
@@ -109,7 +107,7 @@ def video_filters(choice: Choice, plan: EncodePlan, rows: list[RenditionPlan], w
     label = "0:V:0"
     for position, row in enumerate(rows):
         chain = _top(choice, plan, row, work) if position == 0 else scale(kind, row)
-        parts.append(f"[{label}]{','.join(chain)}{_fan_out(row, is_last=position == len(rows) - 1)}")
+        parts.append(f"[{label}]{','.join(chain)}{fan_out(row, is_last=position == len(rows) - 1)}")
         label = f"rest{row.name}"
         cut = [f"trim=start_pts={work.starts[row.name] * plan.segment_frames}", *tail]
         parts.append(f"[cut{row.name}]{','.join(cut)}[{row.name}]")
@@ -269,11 +267,11 @@ def _rate_control(mode: str, encoder: Encoder, row: RenditionPlan, words: list[s
 
 def _video_output(encoder: Encoder, plan: EncodePlan, row: RenditionPlan, work: Work, out: Path) -> list[str]:
     return [
-        *("-map", f"[{row.name}]", "-an", *_nothing_else()),
+        *("-map", f"[{row.name}]", "-an", *nothing_else()),
         *("-fps_mode", "passthrough"),
         *encoder_options(encoder, row),
         # An IDR on every segment boundary, counted in frames of this run, which begins on one.
         *("-force_key_frames", f"expr:eq(mod(n,{plan.segment_frames}),0)", "-g", str(plan.segment_frames)),
         *decoding_clock(row),
-        *_hls(plan, row, work.starts[row.name], out),
+        *hls_output(plan, row, work.starts[row.name], out),
     ]

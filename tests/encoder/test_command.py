@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from encoder.command import Work, audio_command, cpu_encoder, video_command, video_filters
+from encoder.command import Work, audio_command, video_command, video_filters
 from encoder.limits import AUDIO_CODECS, MAX_PIXELS, VIDEO_CODECS
 from encoder.model import EncodePlan
 from encoder.plan import Output, make_plan
 from encoder.poster import PLACES, closer_command, peek_command
+from encoder.software import cpu_arguments
 from encoder.stills import storyboard_command, storyboard_layout
 from tests.factories import make_source
 
@@ -226,7 +227,7 @@ def test_sound_in_cmaf_does_not_begin_before_zero(plan: EncodePlan) -> None:
 def test_hevc_is_asked_for_closed_groups_and_the_tag_that_phones_take() -> None:
     plan = make_plan(make_source(width=854, height=480), output=Output(codec="hevc", h264_too=False))
     row = plan.rendition("480p-hevc")
-    assert cpu_encoder(plan, row) == [
+    assert cpu_arguments(plan, row) == [
         *("-c:v", "libx265", "-preset", "superfast", "-profile:v", "main", "-tag:v", "hvc1"),
         *("-forced-idr", "1", "-crf", "27", "-x265-params"),
         "level-idc=3.0:high-tier=0:open-gop=0:scenecut=0:vbv-init=0.5:pools=none:frame-threads=1:wpp=0"
@@ -237,7 +238,7 @@ def test_hevc_is_asked_for_closed_groups_and_the_tag_that_phones_take() -> None:
 
 def test_av1_is_asked_for_one_thread_and_a_cap() -> None:
     plan = make_plan(make_source(width=854, height=480), output=Output(codec="av1", h264_too=False))
-    assert cpu_encoder(plan, plan.rendition("360p-av1")) == [
+    assert cpu_arguments(plan, plan.rendition("360p-av1")) == [
         *(
             "-c:v",
             "libsvtav1",

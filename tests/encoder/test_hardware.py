@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from encoder.choice import PLAIN, Choice, Way
-from encoder.command import BUFFER_S, Work, video_command
+from encoder.command import Work, video_command
 from encoder.device import CPU, Device, DeviceKind, Encoder
 from encoder.filters import TAGS
 from encoder.hardware import ENCODERS, MODES, encoder_options, on_device, scale, upload, video_filters
@@ -19,6 +19,7 @@ from encoder.limits import AUDIO_CODECS, MAX_PIXELS, VIDEO_CODECS
 from encoder.model import Colour, EncodePlan, RenditionPlan
 from encoder.plan import make_plan
 from encoder.process import Limits, run_to_end
+from encoder.rates import BUFFER_S
 from tests.factories import make_source
 from vlog_app.ffmpeg import bundled_path
 

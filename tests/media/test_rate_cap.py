@@ -7,9 +7,9 @@ from pathlib import Path
 import av
 import pytest
 
-from encoder.command import BUFFER_S
 from encoder.ladder import LADDER, Rung
 from encoder.plan import Output
+from encoder.rates import BUFFER_S
 from tests.films import join
 from tests.hostile.clips import Clips
 from tests.media.published import Published, publish

@@ -10,7 +10,6 @@ from typing import cast
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from encoder.command import BUFFER_S
 from encoder.languages import language_tag
 from encoder.levels import expected_codec
 from encoder.model import Container, EncodePlan, RenditionPlan
@@ -24,6 +23,7 @@ from encoder.playlist import (
     media_playlist,
     peak_bps,
 )
+from encoder.rates import BUFFER_S
 
 from ..models import Encode, Rendition, Segment, Video
 
