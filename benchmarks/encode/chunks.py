@@ -40,14 +40,16 @@ class Crashing(MemoryCoordinator):
 
     crashed: set[int] = field(default_factory=set)
 
-    def checkpoint(self, claim: Claim, segment: Segment, file: Path, init: Path | None = None) -> bool:
+    def checkpoint(
+        self, claim: Claim, segment: Segment, file: Path, init: Path | None = None, *, waits: bool = False
+    ) -> bool:
         job = next(job for job in self.jobs if job.id == claim.job_id)
         half = claim.chunk.count * len(claim.renditions) // 2
         if job.draft.rank == Rank.BULK and job.handed_in >= half and job.id not in self.crashed:
             self.crashed.add(job.id)
             self._lose(job)
             raise LeaseLost("as if the worker had died")
-        return MemoryCoordinator.checkpoint(self, claim, segment, file, init)
+        return MemoryCoordinator.checkpoint(self, claim, segment, file, init, waits=waits)
 
 
 @dataclass(frozen=True, slots=True)
