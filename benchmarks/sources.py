@@ -13,7 +13,7 @@ def camera_like(ffmpeg: str, folder: Path, seconds: float, height: int) -> Path:
     path = folder / f"camera-{height}-{seconds:.0f}.mp4"
     if path.exists():
         return path
-    size = f"{height * 16 // 9}x{height}"
+    size = f"{height * 8 // 9 * 2}x{height}"
     rate = 13_700_000 * height * height // (1080 * 1080)
     # Small grained tiles, enlarged and turned: edges everywhere, and all of them move.
     picture = (
