@@ -68,7 +68,12 @@ class Site:
             **named,
         }
         status: list[str] = []
-        answer = self.app.wsgi_app(environ, lambda line, _headers, _error=None: status.append(line))
+
+        def start(line: str, _headers: object, _error: object = None, /) -> Callable[[bytes], object]:
+            status.append(line)
+            return sys.stdout.buffer.write
+
+        answer = self.app.wsgi_app(environ, start)
         text = b"".join(answer)
         assert status[0].startswith("200"), (path, status, text)
         return json.loads(text)
@@ -79,7 +84,7 @@ class Site:
         def note(statement: str) -> None:
             self.asked += not statement.startswith(FRAMES)
 
-        class Noting(psycopg2.extensions.cursor):
+        class Noting(psycopg2.extensions.cursor):  # type: ignore[misc]
             def execute(self, statement: str, values: Any = None) -> None:
                 note(statement)
                 super().execute(statement, values)

@@ -101,7 +101,7 @@ def _uploaded_at(site: Site) -> float:
         newest = (
             db.select(Event.created_at).where(Event.kind == "uploaded").order_by(Event.id.desc()).limit(1)
         )
-        return db.session.scalars(newest).one().timestamp()
+        return float(db.session.scalars(newest).one().timestamp())
 
 
 def _options() -> argparse.Namespace:

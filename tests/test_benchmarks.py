@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--seconds", "20", "--height", "360", "--preset", "ultrafast")
-ENCODES = ("benchmarks.ladder", *(f"benchmarks.encode.{name}" for name in ("chunks", "per_rung", "quality", "stills")))
+ENCODES = (
+    "benchmarks.ladder",
+    *(f"benchmarks.encode.{name}" for name in ("chunks", "per_rung", "quality", "stills")),
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.media, pytest.mark.timeout(300)]
 
