@@ -16,6 +16,7 @@ PAD_S = 2  # a source may end this much before it said: its last picture is held
 REACH_BACK_S = 1  # how far before its end a picture is looked for when a part lies behind it
 AUDIO_DRIFT_PACKETS = 3  # see audio_command
 FOREVER = -1  # for tpad
+CLOCK_HZ = 90_000  # of MPEG-TS
 AAC_FRAME = 1024  # samples per AAC packet
 
 
@@ -189,7 +190,7 @@ def hls_output(
     return [
         # Here and in the inner muxer: else runs shift by the B-frame delay.
         *("-avoid_negative_ts", "disabled"),
-        *("-f", "hls", "-hls_time", _floor_us(plan.segment_frames / plan.fps + stretch_s)),
+        *("-f", "hls", "-hls_time", _floor_us(_cut_every(plan, row) + stretch_s)),
         *("-hls_list_size", "0", "-hls_playlist_type", "event"),
         *("-hls_flags", "independent_segments+temp_file"),  # a name without .tmp is whole
         *container,
@@ -197,6 +198,14 @@ def hls_output(
         *("-hls_segment_filename", str(out / f"{row.name}_%05d.{extension}")),
         str(out / f"{row.name}.m3u8"),
     ]
+
+
+def _cut_every(plan: EncodePlan, row: RenditionPlan) -> Fraction:
+    """In MPEG-TS pictures stand on whole ticks. Where a segment is not so many of them, its last picture may be a part
+    of one earlier than it should, and a boundary by the exact time would be missed; no other picture is that near.
+    """
+    exact = plan.segment_frames / plan.fps
+    return exact if plan.container == CMAF or not row.is_video else Fraction(int(exact * CLOCK_HZ), CLOCK_HZ)
 
 
 def _mpegts(start_number: int) -> list[str]:

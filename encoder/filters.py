@@ -14,7 +14,15 @@ REFERENCE_WHITE_NITS = 203
 
 HDR_TRANSFERS = ("smpte2084", "arib-std-b67")  # PQ and HLG
 WIDE_PRIMARIES = ("bt2020", "smpte428", "smpte431", "smpte432")
-SWSCALE_MATRICES = ("bt709", "bt470bg", "smpte170m", "fcc", "smpte240m", "bt2020nc")
+#: As streams say it -> as the filter `scale` of every ffmpeg knows it: 7.1 refuses the streams' own words.
+SWSCALE_MATRICES = {
+    "bt709": "bt709",
+    "bt470bg": "bt470",
+    "smpte170m": "smpte170m",
+    "fcc": "fcc",
+    "smpte240m": "smpte240m",
+    "bt2020nc": "bt2020",
+}
 HD_LINES, HD_COLUMNS = 720, 1280  # an untagged picture this large is BT.709, a smaller one BT.601
 
 TAGS = "setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
@@ -58,7 +66,7 @@ def _swscale(row: RenditionPlan, colour: Colour) -> str:
     if colour.matrix == "gbr":
         return options
     extent = "pc" if colour.full_range else "tv"
-    return f"{options}:in_color_matrix={colour.matrix}:in_range={extent}"
+    return f"{options}:in_color_matrix={SWSCALE_MATRICES[colour.matrix]}:in_range={extent}"
 
 
 def _tone_mapped(row: RenditionPlan, colour: Colour) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from .command import AAC_FRAME
+from .command import AAC_FRAME, CLOCK_HZ
 from .errors import OutputInvalid
 from .fmp4 import read_fragment, read_init
 from .model import EncodePlan, RenditionPlan, Segment
@@ -20,7 +20,6 @@ from .names import CMAF
 
 PACKET = 188
 SYNC = 0x47
-CLOCK_HZ = 90_000
 CLOCK_WRAP = 1 << 33
 TS_DELAY = 126_000  # ffmpeg's MPEG-TS muxer shifts every stream by 1.4 s
 WRAP_S = Fraction(CLOCK_WRAP, CLOCK_HZ)
