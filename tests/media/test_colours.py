@@ -48,7 +48,7 @@ def test_a_colour_stays_what_it_is(matrix: str, ffmpeg_path: str) -> None:
     argv = [ffmpeg_path, "-v", "error", *raw, "-vf", chain, "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
     made = subprocess.run(argv, input=frame_of(COLOUR, matrix), check=True, capture_output=True, timeout=60)
     assert len(made.stdout) == WIDTH * HEIGHT * 3
-    # By the matrix of another standard green alone is off by twelve and more.
+    # By the matrix of another standard one of the three is off by seven and more.
     assert [*made.stdout[:3]] == pytest.approx(COLOUR, abs=6)
 
 
