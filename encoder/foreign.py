@@ -17,10 +17,11 @@ from typing import Any
 
 from .caged import ask_child
 from .codec_names import stream_codec
+from .command import CLOCK_HZ
 from .errors import OutputInvalid
 from .levels import joined
 from .process import Limits
-from .segments import CLOCK_HZ, CLOCK_WRAP
+from .segments import CLOCK_WRAP
 
 BATCH = 100  # files that one child reads
 TIMEOUT_S = 300.0  # for a batch

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from .caged import ask_child
-from .command import AAC_FRAME
+from .command import AAC_FRAME, CLOCK_HZ
 from .model import EncodePlan, RenditionPlan
 from .process import Limits
-from .segments import CLOCK_HZ, CLOCK_WRAP, TS_DELAY
+from .segments import CLOCK_WRAP, TS_DELAY
 
 PICTURES = 12  # decoded of each sample
 SOUND_PACKETS = 12

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from encoder.command import CLOCK_HZ
 from encoder.model import EncodePlan, RenditionPlan
-from encoder.segments import CLOCK_HZ, PACKET, TS_DELAY, VIDEO_PID
+from encoder.segments import PACKET, TS_DELAY, VIDEO_PID
 
 SPS = b"\x00\x00\x01\x67\x64\x00\x1f\x00"  # avc1.64001F
 AAC_FRAME = 1024

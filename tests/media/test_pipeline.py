@@ -10,9 +10,10 @@ from pathlib import Path
 import av
 import pytest
 
+from encoder.command import CLOCK_HZ
 from encoder.model import EncodePlan
 from encoder.probe import probe
-from encoder.segments import CLOCK_HZ, TS_DELAY
+from encoder.segments import TS_DELAY
 from jobs.contract import Slot
 from jobs.layout import AUDIO, ENCODE
 from jobs.states import JobState
