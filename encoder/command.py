@@ -201,8 +201,8 @@ def hls_output(
 
 
 def _cut_every(plan: EncodePlan, row: RenditionPlan) -> Fraction:
-    """In MPEG-TS pictures stand on whole ticks. Where a segment is not so many of them, its last picture may be a part
-    of one earlier than it should, and a boundary by the exact time would be missed; no other picture is that near.
+    """Seconds. In MPEG-TS pictures stand on whole ticks: where a segment is no whole number of them, the picture behind
+    it may come a part of a tick early, and a cut by the exact time would miss it. No other picture is that near.
     """
     exact = plan.segment_frames / plan.fps
     return exact if plan.container == CMAF or not row.is_video else Fraction(int(exact * CLOCK_HZ), CLOCK_HZ)
